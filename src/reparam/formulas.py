@@ -176,6 +176,15 @@ def _power(name: str, power: float) -> str:
     return name if power == 1 else f"{name}^{_short(power)}"
 
 
+def last_digit(decimals: int | None) -> float:
+    """Return the unit of the last digit of numbers of some decimals; 0 for numbers of any.
+
+    >>> last_digit(2), last_digit(None)
+    (0.01, 0.0)
+    """
+    return 0.0 if decimals is None else 10.0**-decimals
+
+
 def in_order(formulas: Mapping[str, Formula], known: Collection[str]) -> dict[str, Formula]:
     """Return formulas in an order in which each can be computed.
 

@@ -6,6 +6,7 @@ or the number of a class. A missing value is NaN.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from types import NoneType
 from typing import Any, Literal, get_args
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from reparam.cycles import Cycle, without_gaps
 from reparam.errors import DataError, OptionError, unknown
-from reparam.formulas import Formula, compute, in_order, solve
+from reparam.formulas import Formula, compute, in_order, last_digit, solve
 from reparam.times import ORDERS, date_text, dates_in_order, local_of, moment_of, seconds_of, utc_of
 
 Kind = Literal[
@@ -219,6 +220,22 @@ class Column:
             )
         numbers = values - self.origin
         return np.asarray(numbers, np.float64)
+
+    def numbers(self, values: NDArray[Any], where: str) -> NDArray[np.float64]:
+        """Return the numbers of a quantity in its own unit, NaN for a missing one, with shape (N,).
+
+        They do not count from ``origin``, as those of ``encode`` do.
+
+        Arguments:
+            values: The values, as ``encode`` takes them.
+            where: The name of the table in messages.
+        """
+        return self.encode(values, where) + self.origin
+
+    @property
+    def last_digit(self) -> float:
+        """The unit of the last digit of a quantity, and of a date; 0 for any number of decimals."""
+        return last_digit(0 if self.is_date else self.decimals)
 
     def shown(self, moments: NDArray[Any]) -> NDArray[Any]:
         """Return dates and times as a clock in the zone of the column shows them, with shape (N,).
@@ -510,7 +527,7 @@ class Schema:
                     raise OptionError(
                         f"column {column.name!r} is at least {name!r}: both must be quantities"
                     )
-        in_order(self._formulas, [c.name for c in self.features if c.kind in QUANTITIES])
+        _ = self.formulas  # which checks them
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -522,14 +539,11 @@ class Schema:
         """The columns that are functions of columns of x."""
         return tuple(column for column in self.columns if column.kind == "dependent")
 
-    @property
-    def _formulas(self) -> dict[str, Formula]:
-        return {c.name: c.formula for c in self.columns if c.formula is not None}
-
-    @property
+    @cached_property
     def formulas(self) -> dict[str, Formula]:
         """The formulas of the computed columns, by name, in the order of computation."""
-        return in_order(self._formulas, self.names)
+        formulas = {c.name: c.formula for c in self.columns if c.formula is not None}
+        return in_order(formulas, [c.name for c in self.features if c.kind in QUANTITIES])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -624,7 +638,7 @@ class Schema:
         """
         formulas, numbers = self.formulas, self._numbers(x)
         # A rounded result may leave several values: only one that both of its ends give follows.
-        halves = {name: 0.5 * _step(formulas[name].decimals) for name in results}
+        halves = {name: 0.5 * last_digit(formulas[name].decimals) for name in results}
         ends = [
             solve({**numbers, **{k: v + side * halves[k] for k, v in results.items()}}, formulas)
             for side in (0.0, -1.0, 1.0)
@@ -634,8 +648,7 @@ class Schema:
             if column.kind not in QUANTITIES or not np.isnan(x[:, i]).any():
                 continue
             value, low, high = (each[column.name] for each in ends)
-            step = 1.0 if column.kind == "date" else _step(column.decimals)
-            width = step + _ROUNDING * np.abs(value)
+            width = column.last_digit + _ROUNDING * np.abs(value)
             rows = np.isnan(x[:, i]) & (np.abs(high - low) <= width)
             # As it is written, so that computation leaves no rounding error.
             values = column.decode(value[rows] - column.origin)
@@ -659,8 +672,7 @@ class Schema:
         found = compute(self._numbers(x), self.formulas)
         fits = np.ones(len(x), bool)
         for name, wanted in results.items():
-            margin = 0.01 * _step(self.formulas[name].decimals) + _SINGLE * np.abs(wanted)
-            fits &= ~(np.abs(found[name] - wanted) > margin)  # which NaN is not
+            fits &= ~_differ(found[name], wanted, self.formulas[name].decimals)
         return fits
 
     def _numbers(self, x: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -727,12 +739,14 @@ class Schema:
             else:
                 row[self.names.index(name)] = self.column(name).encode_given(value)
         known = {k: np.array([c.encode_given(given[k])]) for k, c in results.items()}
-        if known:
-            self._solve(row[None], known)
+        if not known:
+            return row, {}
+        self._solve(row[None], known)
         found = compute(self._numbers(row[None]), self.formulas)
         for name, column in results.items():
-            if not self.has_results(row[None], {name: known[name]}).all():
-                formula, (shown,) = self.formulas[name], column.decode(found[name])
+            formula = self.formulas[name]
+            if _differ(found[name], known[name], formula.decimals).any():
+                (shown,) = column.decode(found[name])
                 raise DataError(
                     f"{name}={given[name]!r}: the column is {formula}, which is {shown} here; give "
                     f"other values of {', '.join(formula.names)}, or leave {name!r} out"
@@ -805,8 +819,9 @@ class Schema:
         if not self.formulas:
             return found
         quantities = [c for c in self.features if c.kind in QUANTITIES]
-        numbers = {c.name: c.encode(found[c.name], "x") + c.origin for c in quantities}
-        numbers = compute(numbers, self.formulas)
+        numbers = compute(
+            {c.name: c.numbers(found[c.name], "x") for c in quantities}, self.formulas
+        )
         for column in self.columns:
             if column.kind == "computed":
                 found[column.name] = column.decode(numbers[column.name])
@@ -828,8 +843,7 @@ class Schema:
         """Return plain values for JSON and YAML, without those that are the default."""
         plain_values = []
         for column in self.columns:
-            values = {f.name: getattr(column, f.name) for f in fields(column)}
-            values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+            values = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(column).items()}
             values["formula"] = None if column.formula is None else column.formula.to_dict()
             own = {k: v for k, v in values.items() if k in ("name", "kind") or v != _DEFAULTS[k]}
             plain_values.append(own)
@@ -909,9 +923,18 @@ def _nearest(values: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray
     return np.where(np.abs(values - below) < np.abs(values - above), below, above)
 
 
-def _step(decimals: int | None) -> float:
-    """Return the distance between numbers of some decimals; 0 for numbers of any."""
-    return 0.0 if decimals is None else 10.0**-decimals
+def _differ(
+    found: NDArray[np.float64], wanted: NDArray[np.float64], decimals: int | None
+) -> NDArray[np.bool_]:
+    """Return whether results differ from those that are wanted; one that is missing does not.
+
+    Arguments:
+        found: The results, NaN for a missing one, with shape (N,).
+        wanted: Those that are wanted, with shape (N,) or ().
+        decimals: The decimals that they are rounded to.
+    """
+    margin = 0.01 * last_digit(decimals) + _SINGLE * np.abs(wanted)
+    return np.abs(found - wanted) > margin
 
 
 def _shortest(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -250,7 +250,7 @@ def encoded_table(
             classes = labels_of(few, target, said_of_it)[1]
             column = Schema((column_of(few, target, said_of_it),)).to_list()
             few = few.without(target)
-        found = schema or _inferred(few, others, missing_as_value)
+        found = schema or _inferred(few, others, missing_as_value, is_whole=source.n_rows <= HEAD)
         size = (source.n_rows, len(found.features))
         write_rows(path, size, np.dtype(np.float32), _encoded(source, found))
         said = f"columns are described by the first {HEAD:,} rows, and by the extremes of all"
@@ -276,10 +276,18 @@ def encoded_table(
     return Dataset(name, spec, {"train": split}, class_names=classes, notes=notes)
 
 
-def _inferred(few: Table, overrides: Mapping[str, Override], missing_as_value: bool) -> Schema:
+def _inferred(
+    few: Table, overrides: Mapping[str, Override], missing_as_value: bool, *, is_whole: bool
+) -> Schema:
     """Return the schema of the telling rows of a table.
 
     Whether a column numbers the rows, or is free text, is seen in rows that follow each other.
+
+    Arguments:
+        few: The telling rows.
+        overrides: What the user says of columns, by name.
+        missing_as_value: Whether missing values are values of their own.
+        is_whole: Whether the telling rows are all rows of the table.
     """
     head = few.take(np.arange(min(HEAD, len(few))))
     alone = {}
@@ -292,10 +300,10 @@ def _inferred(few: Table, overrides: Mapping[str, Override], missing_as_value: b
             alone[name] = column
     ignored = {name: {"kind": "ignored"} for name in alone}
     found = schema_of(few, {**overrides, **ignored}, missing_as_value).with_columns(alone)
-    if len(few) > len(head):
-        # Formulas and orders of the first rows may not be those of all others.
-        return with_dependencies(found, few, overrides)
-    return with_relations(found, few, overrides)
+    if is_whole:
+        return with_relations(found, few, overrides)
+    # Formulas and orders of the first rows may not be those of all others.
+    return with_dependencies(found, few, overrides)
 
 
 def _encoded(source: Batched, schema: Schema) -> Iterator[NDArray[np.float64]]:

@@ -52,7 +52,7 @@ HALF = 0.5 + 1e-6
 """The largest error of a rounded number, in its last decimal."""
 
 N_ULPS = 16
-"""The error of computation in double precision, in relative roundings."""
+"""The error of the result of a formula, in relative roundings of double precision."""
 
 N_ERRORS = 6.0
 """The number of standard errors in whose range the simplest number is taken."""
@@ -73,7 +73,7 @@ LEAST_REST = 1e-9
 """The least part of a column, of its size, that does not follow from others."""
 
 EPS = 1e-11
-"""The relative error of computation in double precision."""
+"""The relative error, in double precision, with which formulas are looked for."""
 
 
 def with_formulas(
@@ -105,7 +105,7 @@ def with_formulas(
     columns = [c for c in columns if c.kind != "date" or (c in dates and c.unit == dates[0].unit)]
     fixed = {name for name, override in (overrides or {}).items() if "kind" in override}
     found: dict[str, Formula] = {}
-    numbers = {c.name: _numbers(c, table) for c in columns}
+    numbers = {c.name: c.numbers(table.columns[c.name], table.name) for c in columns}
     for operation in get_args(Operation):
         found |= _found(columns, numbers, operation, found, fixed)
     return schema.with_columns(
@@ -129,11 +129,6 @@ def _computed(column: Column, formula: Formula) -> Column:
         formula=formula,
         reason=f"equal to {formula}",
     )
-
-
-def _numbers(column: Column, table: Table) -> NDArray[np.float64]:
-    """Return the numbers of a quantity, NaN for a missing one, with shape (N,)."""
-    return column.encode(table.columns[column.name], table.name) + column.origin
 
 
 def _found(
@@ -172,8 +167,7 @@ def _found(
         new = None
         # A sum without rounding comes before one that is rounded: net + tax before 1.19 * net.
         for span, error in ((rounded, np.zeros(len(rows))), (basis, errors[:, j])):
-            rest = span.rest(j)
-            if new is None and span.columns and (np.abs(rest) <= 2 * error + EPS).all():
+            if new is None and span.columns and span.holds(j, 2 * error + EPS):
                 of = span.columns
                 factors = _terms(values[:, of], values[:, j], error, unit[of] / unit[j])
                 terms = {used[of[k]].name: a for k, a in factors.items()}
@@ -210,6 +204,10 @@ class _Span:
         for _ in range(2):  # twice, for the sake of rounding errors
             rest = rest - q @ (q.T @ rest)
         return rest
+
+    def holds(self, j: int, error: NDArray[np.float64]) -> bool:
+        """Return whether a column follows from the others, up to an error of shape (N,)."""
+        return bool((np.abs(self.rest(j)) <= error).all())
 
     def add(self, j: int) -> None:
         """Add a column, unless it follows from the others."""
@@ -256,7 +254,7 @@ def _error(column: Column, values: NDArray[np.float64]) -> NDArray[np.float64]:
     if column.kind == "date":
         return relative
     if column.decimals is not None and column.decimals < FROM_SINGLE:
-        return HALF * 10.0**-column.decimals + relative
+        return HALF * column.last_digit + relative
     # Numbers of single precision are written by their shortest decimals, or by all of them.
     single = values.astype(np.float32)
     is_whole = np.allclose(single.astype(np.float64), values, rtol=1e-13, atol=0)
@@ -451,8 +449,8 @@ def _confirmed(
         wrong = np.abs(result - y) > error + ulps
         if column.decimals is not None and column.decimals < FROM_SINGLE:
             # As drawn rows are rounded, a half included.
-            step = 10.0**-column.decimals
-            wrong |= np.abs(result.round(column.decimals) - y) > ON_GRID * step + ulps
+            rounded = result.round(column.decimals)
+            wrong |= np.abs(rounded - y) > ON_GRID * column.last_digit + ulps
         if not wrong.any() and _is_no_chance(found, result, y, n_columns):
             return replace(found, decimals=0 if column.is_date else column.decimals)
     return None
@@ -483,10 +481,9 @@ def _is_no_chance(
 
 def _is_on_grid(computed: NDArray[np.float64], column: Column) -> bool:
     """Return whether differences of sums have no more decimals than a column."""
-    decimals = 0 if column.is_date else column.decimals
-    if decimals is None:
+    if not column.last_digit:
         return False
-    beside = (computed - computed[0]) * 10.0**decimals
+    beside = (computed - computed[0]) / column.last_digit
     return bool((np.abs(beside - beside.round()) < ON_GRID).all())
 
 

@@ -293,17 +293,14 @@ def broken_formulas(table: Table, schema: Schema) -> list[str]:
         return []
     quantities = [c for c in schema.features if c.kind in QUANTITIES]
     computed = compute(
-        {c.name: c.encode(table.columns[c.name], table.name) + c.origin for c in quantities},
+        {c.name: c.numbers(table.columns[c.name], table.name) for c in quantities},
         schema.formulas,
     )
     for column in present:
-        values, given = (
-            computed[column.name],
-            column.encode(table.columns[column.name], table.name),
-        )
-        step = 0.0 if column.decimals is None else 10.0**-column.decimals
+        values = computed[column.name]
+        given = column.numbers(table.columns[column.name], table.name)
         # A value is rounded, and may be of single precision.
-        differs = np.abs(values - given) > 0.51 * step + 1e-5 * np.abs(given)
+        differs = np.abs(values - given) > 0.51 * column.last_digit + 1e-5 * np.abs(given)
         n = int(differs.sum())
         if n:
             found.append(

@@ -74,7 +74,7 @@ def _orders(columns: Sequence[Column], table: Table) -> dict[str, list[str]]:
 
 def _numbers(column: Column, table: Table) -> NDArray[np.float64]:
     """Return the numbers of a quantity, and seconds of a date, NaN for a missing one."""
-    numbers = column.encode(table.columns[column.name], table.name) + column.origin
+    numbers = column.numbers(table.columns[column.name], table.name)
     return numbers * DATE_UNITS[column.unit] if column.kind == "date" else numbers
 
 

@@ -73,8 +73,7 @@ def _range_of(schema: Schema) -> tuple[list[float], list[float]]:
     """
     low, high = [], []
     for column in schema.features:
-        decimals = 0 if column.kind == "date" else column.decimals
-        half = 0.0 if decimals is None else 0.5 * 10**-decimals
+        half = 0.5 * column.last_digit
         low.append(-inf if column.low is None else column.low - column.origin - half)
         high.append(inf if column.high is None else column.high - column.origin + half)
     return low, high
@@ -102,7 +101,7 @@ def _inequalities_of(schema: Schema) -> list[tuple[dict[str, float], float]]:
         if formula is None or formula.operation != "sum" or low is None or high is None:
             continue
         if set(formula.names) <= set(schema.names):
-            half = 0.0 if column.decimals is None else 0.5 * 10**-column.decimals
+            half = 0.5 * column.last_digit
             found.append((dict(formula.terms), high + half - formula.offset))
             found.append(({k: -a for k, a in formula.terms}, formula.offset + half - low))
     return found
