@@ -76,6 +76,19 @@ def test_a_single_column() -> None:
     page_of(rp.fit(rp.variants.vae, table(80, 1), **FEW))
 
 
+@pytest.mark.parametrize(
+    ("n_test", "shown"), [(5, "75 training rows"), (60, "60 rows that training did not see")]
+)
+def test_few_held_out_rows_give_way_to_training_rows(n_test: int, shown: str) -> None:
+    rows = of_frame(table(75 + n_test, 2))
+    assert rows is not None
+    splits = {"train": np.arange(75), "test": np.arange(75, 75 + n_test)}
+    run = rp.fit(rp.variants.vae, rp.data.from_table(rows, splits=splits), **FEW)
+    page = page_of(run)
+    assert f"Drawn rows beside {shown}" in page
+    assert f"Of {shown}: the rank correlation" in page
+
+
 @pytest.mark.parametrize("latent_dim", [1, 500])
 def test_few_and_many_latent_dimensions(latent_dim: int) -> None:
     # The prior is named, for fitting mixtures to codes of 500 dimensions takes long.

@@ -12,6 +12,7 @@ from reparam.report.columns import (
     ShownColumn,
     Values,
     explained_columns,
+    rows_of,
     shown_columns,
 )
 from reparam.report.images import N_DIMENSIONS, REACH, traversal
@@ -27,27 +28,27 @@ MOST_COLUMNS = 30
 
 def reconstructed_rows(view: View) -> Iterator[Section]:
     """Yield how well each column is kept by the code, and rows beside their reconstructions."""
-    codes, held = view.codes, view.held
+    codes, examples = view.codes, view.shown
     if codes is None or not view.run.spec.has_rows or len(codes) < 3:
         return
     columns = shown_columns(view)
-    real = held.x.double().numpy()
-    made = view.decoded(codes, held.c).double().numpy()
+    real = examples.x.double().numpy()
+    made = view.decoded(codes, examples.c).double().numpy()
     kept = [_kept(real[:, i], made[:, i], column) for i, column in enumerate(columns)]
     order = sorted(range(len(columns)), key=lambda i: -kept[i][0])
     rows = [(columns[i].name, kept[i][1]) for i in order]
-    shown = sorted(explained_columns(view, codes, held.c)[:N_COLUMNS])
+    shown = sorted(explained_columns(view, codes, examples.c)[:N_COLUMNS])
     lines = []
     for before, after in zip(real[:N_ROWS], made[:N_ROWS], strict=False):
         for name, x in (("row", before), ("reconstruction", after)):
             lines.append((name, *(columns[i].text(x[i]) for i in shown)))
     head = ("", *(columns[i].name for i in shown))
-    unseen = "training rows" if view.held_name == "train" else "rows that training did not see"
     yield Section(
         "reconstructions",
         "What the code keeps",
-        f"Of {len(real):,} {unseen}: the rank correlation of a quantity with what the decoder "
-        "makes of the row's code, and the share of classes that are right, with standard errors. "
+        f"Of {len(real):,} {rows_of(view)}: the rank correlation of a quantity with what the "
+        "decoder makes of the row's code, and the share of classes that are right, with standard "
+        "errors. "
         "What is near 0, or no better than the most frequent class, is not in the code.",
         table(("column", "kept"), rows[:N_COLUMNS])
         + (details("All columns", table(("column", "kept"), rows)) if len(rows) > N_COLUMNS else "")
@@ -76,17 +77,17 @@ def _kept(real: Values, made: Values, column: ShownColumn) -> tuple[float, str]:
 
 def effects(view: View) -> Iterator[Section]:
     """Yield how much single dimensions change each column, and a walk between two rows."""
-    codes, held = view.codes, view.held
+    codes, examples = view.codes, view.shown
     if codes is None or not view.run.spec.has_rows or not view.reconstructs:
         return
     order = view.active[:N_DIMENSIONS]
-    places = sorted(explained_columns(view, codes, held.c)[:MOST_COLUMNS])
+    places = sorted(explained_columns(view, codes, examples.c)[:MOST_COLUMNS])
     columns = shown_columns(view, places)
     z, c = traversal(view, codes, order, 2)
     ends = (
         view.decoded(z.flatten(0, 1), c).double()[:, places].unflatten(0, (len(order), 2)).numpy()
     )
-    scale = np.nanstd(held.x.double().numpy()[:, places], 0)
+    scale = np.nanstd(examples.x.double().numpy()[:, places], 0)
     change = (ends[:, 1] - ends[:, 0]) / np.maximum(scale, 1e-9)
     shares = view.class_probabilities(z.flatten(0, 1), c)
     for i, place in enumerate(places):
@@ -104,7 +105,7 @@ def effects(view: View) -> Iterator[Section]:
     )
     places = places[:N_COLUMNS]
     columns = columns[:N_COLUMNS]
-    c = None if held.c is None else held.c[:1].expand(N_STEPS, -1)
+    c = None if examples.c is None else examples.c[:1].expand(N_STEPS, -1)
     walk = view.decoded(interpolate(codes[:1], codes[1:2], N_STEPS)[0], c).double().numpy()
     rows = [
         (f"{100 * k / (N_STEPS - 1):.0f} %", *(one.text(x[one.place]) for one in columns))

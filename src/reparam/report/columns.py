@@ -82,6 +82,11 @@ def shown_columns(view: View, places: Sequence[int] | None = None) -> list[Shown
     return found
 
 
+def rows_of(view: View) -> str:
+    """Return what the rows that are shown are, in words."""
+    return "training rows" if view.shown_name == "train" else "rows that training did not see"
+
+
 def names_of(view: View) -> list[str]:
     """Return the names of the columns of x."""
     spec = view.run.spec
@@ -99,6 +104,6 @@ def explained_columns(view: View, codes: Tensor, c: Tensor | None) -> list[int]:
         c: Their conditions.
     """
     decoded = view.decoded(codes, c).double()
-    scale = torch.tensor(np.nanstd(view.held.x.double().numpy(), 0)).clamp(min=1e-9)
+    scale = torch.tensor(np.nanstd(view.shown.x.double().numpy(), 0)).clamp(min=1e-9)
     share = (decoded.std(0) / scale).nan_to_num(0.0)
     return share.argsort(descending=True, stable=True).tolist()

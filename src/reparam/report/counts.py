@@ -20,7 +20,7 @@ def counts(view: View) -> Iterator[Section]:
     """Yield the means, the zeros and the variance of every entry, real and drawn."""
     if not view.generates or view.run.spec.support != "counts":
         return
-    real = view.held.x.flatten(1).double()
+    real = view.shown.x.flatten(1).double()
     drawn = view.sampled(len(real), mean=False).flatten(1).double()
     figure = new_figure(11.0, 3.8)
     for place, (title, function) in enumerate(

@@ -90,9 +90,9 @@ def latent_map(view: View) -> Iterator[Section]:
 
 def _known(view: View, codes: Tensor, maps: Sequence[Projection], axes: Tensor) -> dict[str, Any]:
     """Return what the script gets."""
-    held, spec = view.held, view.run.spec
+    examples, spec = view.shown, view.run.spec
     n, dim = codes.shape
-    y = None if held.y is None else held.y[:n].tolist()
+    y = None if examples.y is None else examples.y[:n].tolist()
     shows = is_picturable(spec)
     known: dict[str, Any] = {
         "maps": [one.to_dict() for one in maps],
@@ -106,7 +106,7 @@ def _known(view: View, codes: Tensor, maps: Sequence[Projection], axes: Tensor) 
         "sliders": _sliders(view, codes),
         "condition": _condition(view, n),
         "spriteColumns": N_SPRITE_COLUMNS,
-        "thumbnails": _sprite(held.x[:n]) if shows else None,
+        "thumbnails": _sprite(examples.x[:n]) if shows else None,
         "decoder": None,
         "isCode": _is_code(view),
         **_rows(view, codes),
@@ -143,8 +143,8 @@ def _sliders(view: View, codes: Tensor) -> list[dict[str, Any]]:
 
 def _condition(view: View, n: int) -> dict[str, Any] | None:
     """Return the fields of the condition c, and the conditions of the examples."""
-    spec, held = view.run.spec, view.held
-    if held.c is None or not spec.context:
+    spec, examples = view.run.spec, view.shown
+    if examples.c is None or not spec.context:
         return None
     fields: list[dict[str, Any]] = []
     if spec.given_label:
@@ -153,7 +153,7 @@ def _condition(view: View, n: int) -> dict[str, Any] | None:
     if spec.given_covariates:
         for i, name in enumerate(spec.covariates, spec.label_context):
             column, has_classes, value = name.partition("=")
-            values = held.c[:, i]
+            values = examples.c[:, i]
             if not has_classes:
                 ends = {"low": float(values.min()), "high": float(values.max())}
                 fields.append({"name": name, "first": i, **ends})
@@ -161,21 +161,21 @@ def _condition(view: View, n: int) -> dict[str, Any] | None:
                 fields[-1]["classes"].append(value)
             else:
                 fields.append({"name": column, "first": i, "classes": [value]})
-    rows = held.c[:n].double().round(decimals=4).tolist()
+    rows = examples.c[:n].double().round(decimals=4).tolist()
     return {"fields": fields, "rows": rows}
 
 
 def _rows(view: View, codes: Tensor) -> dict[str, Any]:
     """Return the columns that are shown, and the rows or texts of the examples."""
-    held, n, words = view.held, len(codes), view.vocabulary
-    texts = words.texts(held.x[:n]) if words is not None else None
+    examples, n, words = view.shown, len(codes), view.vocabulary
+    texts = words.texts(examples.x[:n]) if words is not None else None
     if not view.run.spec.has_rows:
         return {"columns": [], "rows": None, "texts": texts}
-    c = None if held.c is None else held.c[:n]
+    c = None if examples.c is None else examples.c[:n]
     order = explained_columns(view, codes, c)
     columns = shown_columns(view, sorted(order[:MOST_SHOWN]))
-    rows = [[one.text(float(row[one.place])) for one in columns] for row in held.x[:n]]
-    shades = [_shades(one, held.x[:n, one.place].double().numpy()) for one in columns]
+    rows = [[one.text(float(row[one.place])) for one in columns] for row in examples.x[:n]]
+    shades = [_shades(one, examples.x[:n, one.place].double().numpy()) for one in columns]
     return {
         "columns": [one.to_dict() for one in columns],
         "rows": rows,

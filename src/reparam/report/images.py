@@ -62,12 +62,12 @@ def reconstructions(view: View) -> Iterator[Section]:
 
 def interpolations(view: View) -> Iterator[Section]:
     """Yield paths between two images."""
-    codes, held = view.codes, view.held
+    codes, examples = view.codes, view.shown
     if codes is None or not view.reconstructs or not is_picturable(view.run.spec):
         return
     n = min(N_PATHS, len(codes) // 2)
     paths = interpolate(codes[:n], codes[n : 2 * n], N_STEPS)
-    c = None if held.c is None else held.c[:n].repeat_interleave(N_STEPS, 0)
+    c = None if examples.c is None else examples.c[:n].repeat_interleave(N_STEPS, 0)
     images = view.decoded(paths.flatten(0, 1), c)
     given = "" if c is None else " The condition is that of the image on the left."
     yield Section(
@@ -105,14 +105,14 @@ def traversal(
 
     Arguments:
         view: The run.
-        codes: The codes of the held-out examples, with shape (N, D).
+        codes: The codes of the examples that are shown, with shape (N, D).
         order: The dimensions.
         n_steps: The number of steps.
 
     Returns:
         Codes with shape (len(order), n_steps, D), and conditions (len(order) n_steps, C).
     """
-    middle, c = codes.mean(0), view.held.c
+    middle, c = codes.mean(0), view.shown.c
     steps = torch.linspace(-REACH, REACH, n_steps, dtype=codes.dtype)
     z = middle.repeat(len(order), n_steps, 1)
     for row, j in enumerate(order):

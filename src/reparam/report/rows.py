@@ -8,7 +8,7 @@ import numpy as np
 
 from reparam.evaluation.marginals import by_chance, distance, rank_correlations, shares
 from reparam.plots.figure import COLORS, new_axes, new_figure
-from reparam.report.columns import ShownColumn, Values, shown_columns
+from reparam.report.columns import ShownColumn, Values, rows_of, shown_columns
 from reparam.report.section import Section, details, svg, table
 from reparam.report.view import View
 
@@ -30,7 +30,7 @@ def marginals(view: View) -> Iterator[Section]:
     spec = view.run.spec
     if not view.generates or not spec.is_table:
         return
-    real = view.held.x
+    real = view.shown.x
     drawn = view.sampled(max(len(real), N_DRAWN), mean=False)
     shown = shown_columns(view)
     columns = _columns(real.numpy()), _columns(drawn.numpy())
@@ -62,9 +62,9 @@ def marginals(view: View) -> Iterator[Section]:
     yield Section(
         "columns",
         "Columns",
-        "Drawn rows beside rows of the data, the columns that differ most first. The distance is "
-        "the largest difference of the two distribution functions, of classes half the sum of the "
-        "differences of their shares: 0 is perfect, 1 is nothing in common. "
+        f"Drawn rows beside {len(real):,} {rows_of(view)}, the columns that differ most first. The "
+        "distance is the largest difference of the two distribution functions, of classes half "
+        "the sum of the differences of their shares: 0 is perfect, 1 is nothing in common. "
         f"{n_beyond} of {len(shown)} columns differ by more than two samples of one "
         "distribution do in 95 of 100 cases.",
         svg(figure, "Distributions of columns, real and drawn")

@@ -24,11 +24,12 @@ def texts(view: View) -> Iterator[Section]:
 
 def passages(view: View) -> Iterator[Section]:
     """Yield passages beside their reconstructions, and a walk between two of them."""
-    words, codes, held = view.vocabulary, view.codes, view.held
-    if words is None or codes is None or len(codes) < 2:
+    words, codes, examples = view.vocabulary, view.codes, view.shown
+    some = next(in_chunks(view.held, N_PAIRS))
+    encoded = view.encoded(some)
+    if words is None or codes is None or encoded is None or len(codes) < 2:
         return
-    some = next(in_chunks(held, N_PAIRS))
-    made = words.texts(view.decoded(codes[: len(some)], some.c))
+    made = words.texts(view.decoded(encoded, some.c))
     unseen = "Training passages" if view.held_name == "train" else "Passages that are new to it"
     yield Section(
         "reconstructions",
@@ -41,7 +42,7 @@ def passages(view: View) -> Iterator[Section]:
             "texts",
         ),
     )
-    c = None if held.c is None else held.c[:1].expand(N_STEPS, -1)
+    c = None if examples.c is None else examples.c[:1].expand(N_STEPS, -1)
     walk = view.decoded(interpolate(codes[:1], codes[1:2], N_STEPS)[0], c)
     yield Section(
         "interpolations",

@@ -30,6 +30,9 @@ USUAL_DIM, LEAST = 3072, 200
 """The largest examples of which there are as many, such as 3 × 32 × 32; of larger ones there are
 fewer in proportion, but at least 200."""
 
+FEW_SHOWN = 50
+"""Fewer held-out examples are too few for a map or a distribution: training examples are shown."""
+
 _CHUNK = 500
 
 
@@ -76,9 +79,14 @@ class View:
 
     @property
     def held_name(self) -> str:
-        """The split that figures and pictures come from: test, validation or train."""
+        """The split that figures come from: test, validation or train."""
         splits = ("test", "validation", "train")
         return next(name for name in splits if name in self.data.splits)
+
+    @property
+    def shown_name(self) -> str:
+        """The split that codes and distributions come from: that of the figures, or else train."""
+        return self.held_name if len(self.held) >= FEW_SHOWN else "train"
 
     @cached_property
     def latent(self) -> LatentModel | None:
@@ -101,6 +109,11 @@ class View:
         return self.some(self.held_name)
 
     @cached_property
+    def shown(self) -> Batch:
+        """Random examples of the split ``shown_name``."""
+        return self.held if self.shown_name == self.held_name else self.train
+
+    @cached_property
     def train(self) -> Batch:
         """Random training examples."""
         return self.some("train")
@@ -108,7 +121,7 @@ class View:
     @cached_property
     def class_names(self) -> list[str]:
         """The names of the classes of the labels, or their numbers; empty without labels."""
-        y = self.held.y
+        y = self.train.y
         numbered = [] if y is None else [str(k) for k in range(int(y.max()) + 1)]
         return list(self.data.class_names) or numbered
 
@@ -158,8 +171,8 @@ class View:
 
     @cached_property
     def codes(self) -> Tensor | None:
-        """The means of q(z | x) of the held-out examples, with shape (N, D); None without any."""
-        return self.encoded(self.held)
+        """The means of q(z | x) of the examples ``shown``, with shape (N, D); None without any."""
+        return self.encoded(self.shown)
 
     def encoded(self, batch: Batch) -> Tensor | None:
         """Return the posterior means of examples, with shape (N, D); None for other codes."""
@@ -209,5 +222,5 @@ class View:
         model = as_latent(self.run.model)
         spec = self.run.spec
         # The covariates of the examples, or the classes, in turn.
-        c = self.held.c if spec.given_covariates else conditions(spec, n)
+        c = self.shown.c if spec.given_covariates else conditions(spec, n)
         return drawn_like(model, spec, n, c, mean=mean, seed=self.seed)
