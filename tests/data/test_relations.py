@@ -13,9 +13,10 @@ from torch.distributions import Normal
 import reparam as rp
 from reparam.data.formulas import simplest, with_formulas
 from reparam.data.infer import schema_of
-from reparam.data.mixed import broken_formulas, decoded, unused_results
+from reparam.data.mixed import decoded
 from reparam.data.orders import with_orders
 from reparam.data.relations import with_relations
+from reparam.data.remarks import broken_formulas, unused_results
 from reparam.distributions import MixedPart, MixedRow, Region
 from reparam.errors import DataError, OptionError
 from reparam.estimators import VAEImputer, VAEOutlier, VAESampler
@@ -36,7 +37,7 @@ def schema(rows: pd.DataFrame, **kinds: str) -> Schema:
 
 
 def formulas(rows: pd.DataFrame, **kinds: str) -> dict[str, str]:
-    return {name: str(formula) for name, formula in schema(rows, **kinds).formulas.items()}
+    return {name: str(formula) for name, formula in schema(rows, **kinds).computed.formulas.items()}
 
 
 def bikes(seed: int = 0) -> pd.DataFrame:
@@ -143,7 +144,7 @@ def test_only_what_follows_from_a_result_is_filled_in() -> None:
     rng = np.random.default_rng(6)
     score = rng.integers(0, 2000, N)
     found = schema(pd.DataFrame({"score": score, "tenth": (score / 10 + 0.25).round()}))
-    assert str(found.formulas["tenth"]) == "0.1 * score + 0.25"
+    assert str(found.computed.formulas["tenth"]) == "0.1 * score + 0.25"
     # Ten scores have this tenth.
     assert np.isnan(found.encode({"score": np.array([np.nan]), "tenth": np.array([7.0])})).all()
     total = schema(bikes())
@@ -348,4 +349,4 @@ def test_formulas_and_orders_have_limits_of_their_own() -> None:
     assert table is not None
     plain = schema_of(table)
     assert with_orders(plain, table) == plain
-    assert len(with_formulas(plain, table).formulas) == 119
+    assert len(with_formulas(plain, table).computed.formulas) == 119

@@ -6,7 +6,7 @@ from pathlib import Path
 from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import write_table
 from reparam.cli.parse import verb
-from reparam.data.mixed import broken_formulas, stay_empty, unused_results
+from reparam.data.remarks import broken_formulas, stay_empty, unused_results
 from reparam.errors import OptionError
 from reparam.utils.terminal import note
 

@@ -8,7 +8,7 @@ from reparam.cli.options import ExampleOptions, ProcessOptions, RunOptions
 from reparam.cli.output import elsewhere
 from reparam.cli.parse import verb
 from reparam.data.frames import to_arrow
-from reparam.data.mixed import broken_formulas
+from reparam.data.remarks import broken_formulas
 from reparam.data.tables import Table, write_frame
 from reparam.errors import OptionError
 from reparam.schema import Schema

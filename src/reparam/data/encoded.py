@@ -29,8 +29,9 @@ from reparam.data.infer import (
     refuse_infinite,
     schema_of,
 )
-from reparam.data.mixed import labels_of, remarks
+from reparam.data.mixed import labels_of
 from reparam.data.relations import with_relations
+from reparam.data.remarks import remarks
 from reparam.data.tables import Table, of_arrow
 from reparam.errors import DataError
 from reparam.schema import Schema, missing_in

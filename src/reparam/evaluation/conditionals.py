@@ -167,13 +167,13 @@ def with_results(
         raise SupportError("only the rows of a table have computed columns")
     drawn = sample_in_range(p, x)
     before = drawn[:, 0].double().cpu().numpy()
-    solved, places = schema.with_results(before, ~x[0].isnan().cpu().numpy(), results)
+    solved, places = schema.computed.impose(before, ~x[0].isnan().cpu().numpy(), results)
     rows = torch.from_numpy(solved).to(drawn).unsqueeze(1)
     is_open = rows[..., places].isnan().any(-1)
     log_p = p.log_prob_of_columns(rows)[..., places].sum(-1)
     if is_open.all():
         # A result that is rounded leaves several values of a part: only rows that have it count.
-        fits = schema.has_results(before, {k: np.array(v) for k, v in results.items()})
+        fits = schema.computed.agree(before, {k: np.array(v) for k, v in results.items()})
         rows, is_open, log_p = drawn, ~torch.from_numpy(fits).to(is_open).unsqueeze(1), 0.0 * log_p
     elif p.region is not None:
         is_open |= p.region.outside(rows).any(-1)

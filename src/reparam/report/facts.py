@@ -57,7 +57,7 @@ def generates(run: TrainedRun) -> bool:
 
 def _computed(run: TrainedRun) -> str:
     """Return the formulas of the columns that are computed from others, the first ones of many."""
-    formulas = {} if run.spec.schema is None else run.spec.schema.formulas
+    formulas = {} if run.spec.schema is None else run.spec.schema.computed.formulas
     listed = [f"{name} = {formula}" for name, formula in formulas.items()]
     more = f"; and {len(listed) - MOST_LISTED:,} more" if len(listed) > MOST_LISTED else ""
     return "; ".join(listed[:MOST_LISTED]) + more

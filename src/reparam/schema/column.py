@@ -1,12 +1,11 @@
-"""The schema of a table: what each column is, and how its values become numbers and return.
+"""One column of a table: what it is, and how its values become numbers and return.
 
-A row of a table is a vector x of one number for each column: a quantity, days or seconds of a date,
-or the number of a class. A missing value is NaN.
+The number of a quantity is its distance from an origin, that of a date counts days or seconds, and
+that of a class is its place among the classes. A missing value is NaN.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, fields
 from types import NoneType
 from typing import Any, Literal, get_args
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from reparam.cycles import Cycle, without_gaps
 from reparam.errors import DataError, OptionError, unknown
-from reparam.formulas import Formula, compute, in_order, last_digit, solve
+from reparam.formulas import Formula, last_digit
 from reparam.times import ORDERS, date_text, dates_in_order, local_of, moment_of, seconds_of, utc_of
 
 Kind = Literal[
@@ -48,9 +47,7 @@ N_WAVES = 6
 UNSEEN = -1.0
 """The number of a class that no training row has."""
 
-_MOST_LISTED = 8
-
-_TYPES: Mapping[str, type] = {"float": float, "int": int, "bool": bool, "duration": float}
+ARRAY_TYPES: Mapping[str, type] = {"float": float, "int": int, "bool": bool, "duration": float}
 """The types of NumPy's arrays of classes, where they are not objects."""
 
 
@@ -293,7 +290,7 @@ class Column:
         if unseen.any():
             row = int(unseen.argmax())
             shown = values[row] if isinstance(values[row], str) else float(values[row])
-            classes = _some([str(v) for v in self.values])
+            classes = listed([str(v) for v in self.values])
             raise DataError(
                 f"{what} is {shown!r} in row {row}, and the training data have "
                 f"{classes}: give one of these, leave the cell empty, or drop "
@@ -410,7 +407,7 @@ class Column:
         codes = np.where(np.isnan(numbers), -1, numbers).astype(int)
         found = np.array([*self.values, None], object)[codes]
         missing = missing_in(found)
-        kind = _TYPES.get(self.stored, object)
+        kind = ARRAY_TYPES.get(self.stored, object)
         if kind in (int, float) and missing.any():
             kind = float
         return found if kind is bool and missing.any() else found.astype(kind)
@@ -467,7 +464,7 @@ class Column:
         if self.is_class:
             codes = np.where(missing, 0, numbers).astype(int)
             found = np.array([*self.values, None], object)[np.where(missing, -1, codes)]
-            return found if missing.any() else found.astype(_TYPES.get(self.stored, object))
+            return found if missing.any() else found.astype(ARRAY_TYPES.get(self.stored, object))
         quantity = self.exact(numbers) + self.origin
         # A computed value stays the sum or product that it is.
         if self.low is not None and self.high is not None and self.kind != "computed":
@@ -490,395 +487,36 @@ class Column:
             return quantity.astype(np.int64)
         return quantity
 
-
-@dataclass(frozen=True)
-class Schema:
-    """The columns of a table, in their order.
-
-    Arguments:
-        columns: The columns, with those that are no part of x.
-
-    Raises:
-        OptionError: A name that occurs twice.
-
-    Example:
-        >>> schema = Schema((Column("age", "count"), Column("sex", "binary", ("F", "M"))))
-        >>> schema.encode({"age": np.array([40.0]), "sex": np.array(["M"], object)})
-        array([[40.,  1.]])
-    """
-
-    columns: tuple[Column, ...]
-
-    def __post_init__(self) -> None:
-        names = [column.name for column in self.columns]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise OptionError(f"the schema has two columns {twice!r}: give each its own name")
-        for column in self.dependent:
-            if len(column.values) != self.column(column.source).n_values:
-                raise OptionError(
-                    f"column {column.name!r} has {len(column.values)} values, and its source "
-                    f"{column.source!r} has {self.column(column.source).n_values} classes: give "
-                    "one value for each"
-                )
-        for column in self.columns:
-            for name in column.at_least:
-                if column.kind not in QUANTITIES or self.column(name).kind not in QUANTITIES:
-                    raise OptionError(
-                        f"column {column.name!r} is at least {name!r}: both must be quantities"
-                    )
-        _ = self.formulas  # which checks them
-
-    @property
-    def features(self) -> tuple[Column, ...]:
-        """The columns of x."""
-        return tuple(column for column in self.columns if column.kind in (*QUANTITIES, *CLASSES))
-
-    @property
-    def dependent(self) -> tuple[Column, ...]:
-        """The columns that are functions of columns of x."""
-        return tuple(column for column in self.columns if column.kind == "dependent")
-
-    @cached_property
-    def formulas(self) -> dict[str, Formula]:
-        """The formulas of the computed columns, by name, in the order of computation."""
-        formulas = {c.name: c.formula for c in self.columns if c.formula is not None}
-        return in_order(formulas, [c.name for c in self.features if c.kind in QUANTITIES])
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the columns of x."""
-        return tuple(column.name for column in self.features)
-
-    @property
-    def text_columns(self) -> tuple[str, ...]:
-        """The names of the columns that are text in the user's table."""
-        return tuple(column.name for column in self.columns if column.stored == "text")
-
-    @property
-    def written(self) -> dict[str, tuple[str, ...]]:
-        """A few dates of each column of dates of text, by name: see ``Column``."""
-        return {column.name: column.written for column in self.columns if column.written}
-
-    @property
-    def is_numeric(self) -> bool:
-        """Whether all columns of the user's table are numbers or booleans."""
-        return all(column.stored in ("int", "float", "bool") for column in self.columns)
-
-    @property
-    def has_missing(self) -> bool:
-        """Whether training rows lack values."""
-        return any(column.has_missing for column in self.features)
-
-    def places(self, kinds: Sequence[str]) -> list[int]:
-        """Return the places in x of the columns of some kinds."""
-        return [i for i, column in enumerate(self.features) if column.kind in kinds]
-
-    @property
-    def optional(self) -> list[int]:
-        """The places in x of the columns that training rows lack."""
-        return [i for i, column in enumerate(self.features) if column.has_missing]
-
-    @property
-    def valued_missing(self) -> list[int]:
-        """The places in x of the columns whose missing values are values of their own."""
-        return [i for i, column in enumerate(self.features) if column.missing_as_value]
-
-    @property
-    def input_size(self) -> int:
-        """The number of entries that an encoder reads for one row."""
-        one_hot = sum(column.n_values + len(column.atoms) for column in self.features)
-        waves = N_WAVES * sum(len(column.cycles) for column in self.features)
-        return len(self.places(QUANTITIES)) + one_hot + waves + len(self.optional)
-
-    def column(self, name: str) -> Column:
-        """Return the column of x with a name.
-
-        Raises:
-            OptionError: A name that none has.
-        """
-        for column in self.features:
-            if column.name == name:
-                return column
-        raise unknown("column", name, self.names)
-
-    def encode(self, table: Mapping[str, NDArray[Any]], where: str = "x") -> NDArray[np.float64]:
-        """Return the rows of a table as x, with shape (N, D), NaN for missing values.
-
-        Arguments:
-            table: The columns by name, as ``Column.encode`` takes them; others are left out.
-            where: The name of the table in messages.
-
-        Raises:
-            DataError: A table without one of the columns, or values that no training data have.
-        """
-        lacking = [name for name in self.names if name not in table]
-        if lacking:
-            raise DataError(
-                f"{where} lacks the column {lacking[0]!r}, and has {_some(list(table))}: "
-                "give a table with the columns of the training data"
-            )
-        x = np.stack([c.encode(table[c.name], where) for c in self.features], axis=1)
-        for column in self.dependent:
-            place = self.names.index(column.source)
-            lacks = np.isnan(x[:, place])
-            if column.name in table and lacks.any():
-                x[lacks, place] = column.classes_of(table[column.name][lacks])
-        results = [c for c in self.columns if c.kind == "computed" and c.name in table]
-        if results and np.isnan(x).any():
-            self._solve(x, {c.name: c.encode(table[c.name], where) for c in results})
-        return x
-
-    def _solve(self, x: NDArray[np.float64], results: Mapping[str, NDArray[np.float64]]) -> None:
-        """Set the missing values of rows that follow from computed columns.
-
-        Arguments:
-            x: The rows, with shape (N, D), which are changed.
-            results: The numbers of computed columns, by name, each with shape (N,).
-        """
-        formulas, numbers = self.formulas, self._numbers(x)
-        # A rounded result may leave several values: only one that both of its ends give follows.
-        halves = {name: 0.5 * last_digit(formulas[name].decimals) for name in results}
-        ends = [
-            solve({**numbers, **{k: v + side * halves[k] for k, v in results.items()}}, formulas)
-            for side in (0.0, -1.0, 1.0)
-        ]
-        changed = np.zeros_like(x, bool)
-        for i, column in enumerate(self.features):
-            if column.kind not in QUANTITIES or not np.isnan(x[:, i]).any():
-                continue
-            value, low, high = (each[column.name] for each in ends)
-            width = column.last_digit + _ROUNDING * np.abs(value)
-            rows = np.isnan(x[:, i]) & (np.abs(high - low) <= width)
-            # As it is written, so that computation leaves no rounding error.
-            values = column.decode(value[rows] - column.origin)
-            x[rows, i] = column.encode(values, "x")
-            changed[rows, i] = True
-        # A value out of the range of its column is not what follows.
-        is_wrong = ~self.has_results(x, results)
-        x[changed & is_wrong[:, None]] = np.nan
-
-    def has_results(
-        self, x: NDArray[np.float64], results: Mapping[str, NDArray[np.float64]]
-    ) -> NDArray[np.bool_]:
-        """Return whether rows have the given results of formulas, with shape (N,).
-
-        A result that is not given, or cannot be computed, is no other one.
-
-        Arguments:
-            x: The rows, with shape (N, D).
-            results: The numbers of computed columns, by name, each with shape (N,) or ().
-        """
-        found = compute(self._numbers(x), self.formulas)
-        fits = np.ones(len(x), bool)
-        for name, wanted in results.items():
-            fits &= ~_differ(found[name], wanted, self.formulas[name].decimals)
-        return fits
-
-    def _numbers(self, x: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """Return the quantities of rows in their own units, by name, each with shape (N,)."""
-        columns = enumerate(self.features)
-        return {c.name: x[:, i] + c.origin for i, c in columns if c.kind in QUANTITIES}
-
-    def encode_given(self, given: Mapping[str, object]) -> NDArray[np.float64]:
-        """Return a row with the given values, and NaN in the other columns, with shape (D,).
-
-        Arguments:
-            given: The values by the names of their columns.
-
-        Raises:
-            OptionError: No value, or a column that does not exist.
-            DataError: A class that the training data do not have, or the value of a computed column
-                without all but one of its parts.
-        """
-        row, results = self.encode_conditions(given)
-        for name in results:
-            formula = self.formulas[name]
-            raise DataError(
-                f"{name}={given[name]!r}: the column is {formula}; give values of "
-                f"{', '.join(formula.names)}, or beside it all but one of them"
-            )
-        return row
-
-    def encode_conditions(
-        self, given: Mapping[str, object]
-    ) -> tuple[NDArray[np.float64], dict[str, float]]:
-        """Return a row with the given values, and given results of formulas that it leaves open.
-
-        Arguments:
-            given: The values by the names of their columns.
-
-        Returns:
-            The row, with shape (D,), NaN in the other columns; and the numbers of computed columns
-            of which several parts are open, by name: see ``with_results``.
-
-        Raises:
-            OptionError: No value, or a column that does not exist.
-            DataError: A class that the training data do not have, or a result that the given parts
-                do not have.
-        """
-        if not given:
-            raise OptionError(
-                f"given={{}}: name the value of one column or more, of {', '.join(self.names)}"
-            )
-        row = np.full(len(self.features), np.nan)
-        dependent = {column.name: column for column in self.dependent}
-        results = {c.name: c for c in self.columns if c.kind == "computed" and c.name in given}
-        for name, value in given.items():
-            if name in results:
-                continue
-            if name in dependent:
-                column = dependent[name]
-                (number,) = column.classes_of(column.as_array(value))
-                if np.isnan(number):
-                    raise DataError(
-                        f"{name}={value!r}: the column is a function of {column.source!r}, and no "
-                        f"class, or several, have this value; give {column.source!r}"
-                    )
-                row[self.names.index(column.source)] = number
-            else:
-                row[self.names.index(name)] = self.column(name).encode_given(value)
-        known = {k: np.array([c.encode_given(given[k])]) for k, c in results.items()}
-        if not known:
-            return row, {}
-        self._solve(row[None], known)
-        found = compute(self._numbers(row[None]), self.formulas)
-        for name, column in results.items():
-            formula = self.formulas[name]
-            if _differ(found[name], known[name], formula.decimals).any():
-                (shown,) = column.decode(found[name])
-                raise DataError(
-                    f"{name}={given[name]!r}: the column is {formula}, which is {shown} here; give "
-                    f"other values of {', '.join(formula.names)}, or leave {name!r} out"
-                )
-        return row, {k: float(v[0]) for k, v in known.items() if np.isnan(found[k][0])}
-
-    def with_results(
-        self, x: NDArray[np.float64], given: NDArray[np.bool_], results: Mapping[str, float]
-    ) -> tuple[NDArray[np.float64], list[int]]:
-        """Return rows in which one part of each formula is what its result leaves for it.
-
-        Arguments:
-            x: The rows, with shape (N, D).
-            given: Which columns keep their values, with shape (D,).
-            results: The results of formulas, by name, of which parts are not given.
-
-        Returns:
-            The rows, NaN where no possible value of the part gives the result; and the places of
-            the parts. Of several parts it is the one whose training values differ most.
-
-        Example:
-            >>> half = Formula("sum", (("first", 1.0), ("second", 1.0)))
-            >>> parts = [Column(k, "count", low=0, high=9, decimals=0) for k in half.names]
-            >>> schema = Schema((*parts, Column("total", "computed", decimals=0, formula=half)))
-            >>> x = np.array([[3.0, 8.0], [7.0, 1.0]])
-            >>> schema.with_results(x, np.array([False, False]), {"total": 12})
-            (array([[ 4.,  8.],
-                   [nan,  1.]]), [0])
-        """
-        rows = x.copy()
-        places: list[int] = []
-        for name in results:
-            parts = [self.names.index(part) for part in self._parts_of(name)]
-            open_parts = [i for i in parts if not given[i] and i not in places]
-            factors = dict(self.formulas[name].terms)
-            reach = [
-                abs(factors.get(c.name, 1.0)) * ((c.high or 0.0) - (c.low or 0.0))
-                for c in (self.features[i] for i in open_parts)
-            ]
-            places += [open_parts[int(np.argmax(reach))]] if open_parts else []
-        rows[:, places] = np.nan
-        self._solve(rows, {name: np.full(len(rows), value) for name, value in results.items()})
-        return rows, places
-
-    def _parts_of(self, name: str) -> list[str]:
-        """Return the columns of x that a computed column is computed from."""
-        found: list[str] = []
-        for part in self.formulas[name].names:
-            found += self._parts_of(part) if part in self.formulas else [part]
-        return found
-
-    def decode(self, x: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-        """Return the columns of x, with shape (N, D), by name.
-
-        Dependent and computed columns, and those with a single value, are among them.
-        """
-        found: dict[str, NDArray[Any]] = {}
-        place = 0
-        for column in self.columns:
-            if column.kind == "computed":
-                found[column.name] = np.empty(0)  # keeps the place among the columns
-            elif column.kind == "dependent":
-                found[column.name] = column.of_classes(x[:, self.names.index(column.source)])
-            elif column.kind != "ignored":
-                found[column.name] = column.decode(x[:, place])
-                place += 1
-            elif column.values:
-                only = np.full(len(x), column.values[0], object)
-                found[column.name] = only.astype(_TYPES.get(column.stored, object))
-        if not self.formulas:
-            return found
-        quantities = [c for c in self.features if c.kind in QUANTITIES]
-        numbers = compute(
-            {c.name: c.numbers(found[c.name], "x") for c in quantities}, self.formulas
-        )
-        for column in self.columns:
-            if column.kind == "computed":
-                found[column.name] = column.decode(numbers[column.name])
-        return found
-
-    def exact(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        r"""Return rows x in which frequent values have all their digits: see ``Column.exact``.
-
-        Arguments:
-            x: The rows, with shape (\*, D).
-        """
-        return np.stack([c.exact(x[..., i]) for i, c in enumerate(self.features)], axis=-1)
-
-    def with_columns(self, changes: Mapping[str, Column]) -> "Schema":
-        """Return the schema with other columns of the same names."""
-        return replace(self, columns=tuple(changes.get(c.name, c) for c in self.columns))
-
-    def to_list(self) -> list[dict[str, Any]]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON and YAML, without those that are the default."""
-        plain_values = []
-        for column in self.columns:
-            values = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(column).items()}
-            values["formula"] = None if column.formula is None else column.formula.to_dict()
-            own = {k: v for k, v in values.items() if k in ("name", "kind") or v != _DEFAULTS[k]}
-            plain_values.append(own)
-        return plain_values
+        values = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()}
+        values["formula"] = None if self.formula is None else self.formula.to_dict()
+        return {k: v for k, v in values.items() if k in ("name", "kind") or v != _DEFAULTS[k]}
 
     @classmethod
-    def from_list(cls, values: object) -> "Schema":
-        """Return the schema that ``to_list`` wrote.
+    def from_dict(cls, values: Mapping[str, Any]) -> "Column":
+        """Return the column that ``to_dict`` wrote.
 
         Raises:
             OptionError: Anything else.
 
         Example:
-            >>> schema = Schema((Column("sex", "binary", ("F", "M")),))
-            >>> Schema.from_list(schema.to_list()) == schema
-            True
+            >>> Column.from_dict({"name": "sex", "kind": "binary", "values": ["F", "M"]}).n_values
+            2
         """
-        if not isinstance(values, list | tuple) or not all(isinstance(v, dict) for v in values):
-            raise OptionError(f"schema={values!r}: must be a list of columns")
-        columns = []
-        for given in values:
-            for key in given:
-                if key not in _DEFAULTS:
-                    raise unknown("key of a column", str(key), _DEFAULTS)
-            if not isinstance(given.get("name"), str) or "kind" not in given:
-                raise OptionError(f"column {given!r}: needs a name and a kind")
-            if not all(isinstance(given[key], _STORED_TYPES[key]) for key in given):
-                raise OptionError(f"column {given!r}: a value has another type than it needs")
-            several = {name: tuple(given.get(name, ())) for name in _SEVERAL}
-            if not all(isinstance(atom, int | float) for atom in several["atoms"]):
-                raise OptionError(f"column {given!r}: an atom is no number")
-            formula = given.get("formula")
-            one = None if formula is None else Formula.from_dict(formula)
-            columns.append(Column(**{**given, **several, "formula": one}))
-        return cls(tuple(columns))
+        for key in values:
+            if key not in _DEFAULTS:
+                raise unknown("key of a column", str(key), _DEFAULTS)
+        if not isinstance(values.get("name"), str) or "kind" not in values:
+            raise OptionError(f"column {values!r}: needs a name and a kind")
+        if not all(isinstance(values[key], _STORED_TYPES[key]) for key in values):
+            raise OptionError(f"column {values!r}: a value has another type than it needs")
+        several = {name: tuple(values.get(name, ())) for name in _SEVERAL}
+        if not all(isinstance(atom, int | float) for atom in several["atoms"]):
+            raise OptionError(f"column {values!r}: an atom is no number")
+        formula = values.get("formula")
+        one = None if formula is None else Formula.from_dict(formula)
+        return cls(**{**values, **several, "formula": one})
 
 
 _SEVERAL = ("values", "atoms", "cycles", "written", "at_least")
@@ -899,6 +537,12 @@ _STORED_TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(_SEVERAL, (list, tuple)),
 }
 """The types of the fields of a column in a file."""
+
+_EXACTLY = 1e-12
+"""The relative error of a frequent value in double precision."""
+
+_TRUTHS = {"true": 1.0, "false": 0.0}
+"""The words of a column of booleans."""
 
 
 def missing_in(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -923,20 +567,6 @@ def _nearest(values: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray
     return np.where(np.abs(values - below) < np.abs(values - above), below, above)
 
 
-def _differ(
-    found: NDArray[np.float64], wanted: NDArray[np.float64], decimals: int | None
-) -> NDArray[np.bool_]:
-    """Return whether results differ from those that are wanted; one that is missing does not.
-
-    Arguments:
-        found: The results, NaN for a missing one, with shape (N,).
-        wanted: Those that are wanted, with shape (N,) or ().
-        decimals: The decimals that they are rounded to.
-    """
-    margin = 0.01 * last_digit(decimals) + _SINGLE * np.abs(wanted)
-    return np.abs(found - wanted) > margin
-
-
 def _shortest(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return numbers of single precision by their shortest decimals; other numbers unchanged.
 
@@ -946,16 +576,6 @@ def _shortest(values: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(over="ignore"):
         single = values.astype(np.float32)
     return np.where(single == values, single.astype(str).astype(np.float64), values)
-
-
-_ROUNDING, _SINGLE = 1e-9, 2e-6
-"""The relative errors of values that are computed in double, and in single, precision."""
-
-_EXACTLY = 1e-12
-"""The relative error of a frequent value in double precision."""
-
-_TRUTHS = {"true": 1.0, "false": 0.0}
-"""The words of a column of booleans."""
 
 
 def _as_stored(values: NDArray[Any], stored: Stored) -> NDArray[Any]:
@@ -990,8 +610,16 @@ def _as_stored(values: NDArray[Any], stored: Stored) -> NDArray[Any]:
     return found
 
 
-def _some(names: Sequence[str]) -> str:
-    """Return the first names, and an ellipsis if there are more."""
+_MOST_LISTED = 8
+"""The largest number of names in a message."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and an ellipsis if there are more.
+
+    >>> listed(["a", "b"]), listed([])
+    ('a, b', 'none')
+    """
     more = ", ..." if len(names) > _MOST_LISTED else ""
     return (", ".join(names[:_MOST_LISTED]) or "none") + more
 
