@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from reparam.batch import Batch
-from reparam.models.aggregate import cost_of_moments, far_codes
+from reparam.models.aggregate import cost_of_correlations, cost_of_moments, far_codes
 from reparam.models.latent import LatentModel
 from reparam.priors import Flow, StandardNormal
 from tests.support import Function, normal
@@ -21,6 +21,24 @@ def test_draws_from_the_prior_cost_nothing_in_the_mean() -> None:
     torch.manual_seed(0)
     costs = torch.stack([cost_of_moments(torch.randn(200, 4)) for _ in range(400)]).flatten()
     assert float(costs.mean()) == pytest.approx(0, abs=4 * float(costs.std()) / 40)
+
+
+def test_with_correlations_the_cost_is_the_kl_of_a_correlated_gaussian() -> None:
+    torch.manual_seed(0)
+    root = torch.tril(torch.randn(4, 4).double(), -1) + 2 * torch.eye(4).double()
+    p = MultivariateNormal(torch.zeros(4).double(), scale_tril=root)
+    z = p.sample((50_000,))
+    expected = kl_divergence(p, MultivariateNormal(torch.zeros(4).double(), torch.eye(4).double()))
+    found = float(cost_of_moments(z).sum()) + cost_of_correlations(z)
+    assert found == pytest.approx(float(expected), abs=0.1)
+
+
+def test_correlations_by_chance_cost_nothing_in_the_mean() -> None:
+    torch.manual_seed(0)
+    costs = torch.tensor([cost_of_correlations(torch.randn(60, 20)) for _ in range(400)])
+    assert float(costs.mean()) == pytest.approx(0, abs=4 * float(costs.std()) / 20)
+    assert cost_of_correlations(torch.randn(20, 20)) == 0
+    assert cost_of_correlations(torch.cat([torch.randn(60, 1), torch.ones(60, 1)], 1)) == 0
 
 
 def test_far_codes_come_with_their_cost_and_kl() -> None:

@@ -1,13 +1,14 @@
 """Priors and their distributions, against torch, scipy, grids and sums over all codes."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor, nn
-from torch.distributions import Categorical, MixtureSameFamily
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from reparam.batch import Batch
 from reparam.distributions import GaussianMixture
@@ -26,6 +27,7 @@ from reparam.priors import (
     VampPrior,
 )
 from reparam.priors import Flow as FlowPrior
+from reparam.priors.standardized import best_covariance, gaussian_of
 from tests.support import normal, scrambled
 
 
@@ -224,10 +226,30 @@ class TestVamp:
             vamp(Uniform(2))()
 
 
-def moved(prior: Prior) -> Standardized:
-    found = Standardized(prior, 2).double()
-    found.set_moments(torch.tensor([[0.0, -1.0], [1.5, 1.0]], dtype=torch.float64))
+def moved(prior: Prior, covariance: Any = "diagonal") -> Standardized:
+    found = Standardized(prior, 2, covariance).double()
+    found.set_moments(torch.tensor([[0.0, -1.0], [1.5, 1.0], [0.4, 0.5]], dtype=torch.float64))
     return found
+
+
+AGGREGATE = MultivariateNormal(
+    torch.tensor([5.0, -1.0]).double(), torch.tensor([[4.0, 1.2], [1.2, 0.5]]).double()
+)
+
+
+def test_a_gaussian_of_codes_has_their_mean_and_covariance() -> None:
+    codes = AGGREGATE.sample((100_000,))
+    p, z = gaussian_of(codes, "full")(), AGGREGATE.sample((100,))
+    torch.testing.assert_close(p.log_prob(z), AGGREGATE.log_prob(z), atol=0.1, rtol=0)
+    assert best_covariance([(codes[:5000], codes[5000:])]) == "full"
+    few = torch.randn(10_010, 8, dtype=torch.float64)
+    assert best_covariance([(few[:10], few[10:])]) == "diagonal"
+
+
+def test_codes_that_do_not_vary_have_a_density() -> None:
+    codes = torch.randn(50, 3)
+    codes[:, 1], codes[:, 2] = 4.0, codes[:, 0]
+    assert gaussian_of(codes, "full")().log_prob(codes).isfinite().all()
 
 
 MAKERS = {
@@ -235,6 +257,7 @@ MAKERS = {
     "spline": lambda: scrambled(FlowPrior(2, hidden=(8,), bins=4), 0.2),
     "diffusion": lambda: scrambled(Diffusion(2, width=8), 0.5),
     "standardized": lambda: moved(scrambled(Mixture(2, n_components=6), 0.5)),
+    "full-covariance": lambda: moved(scrambled(Mixture(2, n_components=6), 0.5), "full"),
     "mixture": lambda: scrambled(Mixture(2, n_components=6), 0.5),
     "vamp": lambda: vamp(Gaussian(2)),
     "vamp-full-covariance": lambda: vamp(FullCovarianceGaussian(2)),

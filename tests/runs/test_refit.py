@@ -2,12 +2,12 @@
 
 from math import e, log, pi
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, MultivariateNormal
+from torch.distributions import Distribution, MultivariateNormal, Normal
 
 import reparam as rp
 from reparam.errors import OptionError, ReparamError, RunError, SupportError
@@ -61,7 +61,26 @@ def test_reaches_the_entropy_of_the_aggregate_posterior(
         excess = (AGGREGATE.log_prob(z) - found.prior().log_prob(z)).mean()
     # KL(q(z) ‖ p(z)), which is 0.63 nats for the best Gaussian of independent dimensions.
     assert -0.01 < float(excess) < tolerance
-    assert 0 < fitted.steps <= steps
+    assert fitted.steps <= steps
+    assert fitted.covariance == ("diagonal" if kind == "vamp" else "full")
+
+
+@pytest.mark.parametrize("kind", ["flow", "mixture"])
+def test_learns_what_moments_do_not_show(kind: Any) -> None:
+    torch.manual_seed(0)
+    first = torch.randn(5000, 1)
+    x = torch.cat([first, first.square() - 1], 1)
+    data = rp.data.from_arrays(x)
+    found, _ = refit(blurred(2), data.spec, data, kind, steps=400)
+    z = x + NOISE * torch.randn_like(x)
+    # The density of the blurred parabola, by integration over the points of the grid.
+    points = torch.linspace(-6, 6, 1201)
+    curve = torch.stack([points, points.square() - 1], 1)
+    weights = Normal(0.0, 1.0).log_prob(points) + log(0.01)
+    near = normal(curve, NOISE).log_prob(z[:, None, :])
+    with torch.no_grad():
+        excess = ((near + weights).logsumexp(1) - found.prior().log_prob(z)).mean()
+    assert -0.02 < float(excess) < 0.08  # 1.06 nats for the best Gaussian
 
 
 @pytest.mark.parametrize(
@@ -90,19 +109,22 @@ def test_few_rows_keep_the_moments_of_their_codes() -> None:
     found, fitted = refit(blurred(2), data.spec, data, "flow", steps=40)
     assert isinstance(found.prior, Standardized)
     expected = torch.full((2,), (0.1**2 + NOISE**2) ** 0.5)
-    torch.testing.assert_close(found.prior.scale, expected, atol=0.05, rtol=0)
+    one = torch.eye(2)
+    scale = torch.stack([found.prior.map(u) - found.prior.map(torch.zeros(2)) for u in one])
+    torch.testing.assert_close(scale.norm(dim=0), expected, atol=0.05, rtol=0)
     assert fitted.steps <= 40
 
 
 def test_no_steps_keep_the_start() -> None:
-    data = rp.data.from_arrays(torch.randn(100, 2))
+    data = rp.data.from_arrays(AGGREGATE.sample((1000,)))
     found, fitted = refit(blurred(2), data.spec, data, "diffusion", steps=0)
     assert fitted.steps == 0
     # A Gaussian with the moments of the codes.
-    z = torch.randn(50, 2)
-    prior = found.prior
-    expected = normal(prior.loc, prior.scale).log_prob(z)  # type: ignore[arg-type]
+    z, prior = AGGREGATE.sample((50,)), cast(Standardized, found.prior)
+    expected = MultivariateNormal(prior.loc, scale_tril=prior.scale).log_prob(z)
     torch.testing.assert_close(prior().log_prob(z), expected, atol=1e-4, rtol=1e-4)
+    covariance = AGGREGATE.covariance_matrix + NOISE**2 * torch.eye(2)
+    torch.testing.assert_close(prior.scale @ prior.scale.T, covariance, rtol=0.15, atol=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +150,7 @@ class TestRun:
             "latent_dim": 2,
             "options": {"n_components": 3, "weights_context": 0},
             "seed": 4,
+            "covariance": new.config["fitted_prior"]["covariance"],
             "steps": new.config["fitted_prior"]["steps"],
             "run": str(run.folder.path),
             "weights_sha256": run.folder.weights_sha256,

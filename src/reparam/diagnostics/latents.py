@@ -10,7 +10,7 @@ from reparam.diagnostics.finding import NO_KL, Evidence, Finding, NotApplicable,
 from reparam.distributions import OneHotCodes, QuantizedCodes
 from reparam.evaluation.figure import Figure
 from reparam.evaluation.latents.activity import ACTIVE_VARIANCE, code_usage
-from reparam.models.aggregate import are_far, cost_of_moments
+from reparam.models.aggregate import are_far, cost_of_correlations, cost_of_moments
 from reparam.priors import StandardNormal
 
 COLLAPSED_KL = 0.1
@@ -177,12 +177,13 @@ def far_aggregate(context: DiagnosticContext) -> Finding:
         return model.posterior(part.x, part.c).sample().cpu().double()
 
     z = torch.cat(train.each(codes, seed=context.seed))
-    costs = cost_of_moments(z)
-    cost, total, worst = float(costs.sum()), float(train.draws.kl.mean()), int(costs.argmax())
+    costs, total = cost_of_moments(z), float(train.draws.kl.mean())
+    cost, worst = float(costs.sum()) + cost_of_correlations(z), int(costs.argmax())
     loc, scale = float(z[:, worst].mean()), float(z[:, worst].std())
     text = (
-        f"mean and spread of the codes of {len(z):,} examples cost {cost:.2f} of {total:.2f} nats; "
-        f"the worst dimension has mean {loc:.2f} and standard deviation {scale:.2f}"
+        f"mean, spread and correlations of the codes of {len(z):,} examples cost {cost:.2f} of "
+        f"{total:.2f} nats; the worst dimension has mean {loc:.2f} and standard deviation "
+        f"{scale:.2f}"
     )
     evidence = Evidence(text, nats=cost, kl=total, worst_mean=loc, worst_std=scale)
     if not are_far(cost, total):

@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -15,16 +15,17 @@ from reparam.distributions import GaussianMixture
 from reparam.errors import OptionError
 from reparam.priors.gate import Gate
 from reparam.priors.prior import Prior, as_prior
+from reparam.priors.standardized import Covariance, covariances, gaussian_of
 from reparam.utils.arguments import numbers
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as Fitted
 
-# The number of fits, of which the likeliest is kept.
 MOST_WORSE = 2
 """The number of larger mixtures in a row that are worse after which none is tried."""
 
 _N_FITS = 30
+"""The number of fits, of which the likeliest is kept."""
 
 
 @as_prior("mixture")
@@ -137,6 +138,60 @@ def fitted_by_em(codes: NDArray[np.float64], size: int, seed: int = 0) -> "Fitte
         return Fitted(
             size, covariance_type="diag", reg_covar=1e-4, max_iter=50, random_state=seed
         ).fit(codes)
+
+
+def as_numbers(codes: Tensor) -> NDArray[np.float64]:
+    """Return codes as an array in double precision."""
+    return codes.double().cpu().numpy()
+
+
+class BestMixture(NamedTuple):
+    """The mixture that fits held-out codes best.
+
+    Arguments:
+        covariance: The covariance that codes are standardized by.
+        size: The number of components.
+        density: The mean log density of held-out codes, in nats.
+    """
+
+    covariance: Covariance
+    size: int
+    density: float
+
+
+def best_mixture(
+    pairs: Sequence[tuple[Tensor, Tensor]],
+    sizes: Sequence[int],
+    seed: int = 0,
+    seconds: float = inf,
+) -> BestMixture:
+    """Return the mixture of standardized codes that fits held-out codes best.
+
+    Standardized by their full covariance, components with diagonal covariances describe codes that
+    are correlated.
+
+    Arguments:
+        pairs: Codes to fit, with shape (N, D), and held-out ones, with shape (M, D); several pairs
+            for cross-validation.
+        sizes: The numbers of components, in increasing order; those above N are left out.
+        seed: The seed of the fits.
+        seconds: The time after which no larger mixture is tried.
+
+    Raises:
+        OptionError: Fewer codes than the least number of components.
+    """
+    kinds = covariances(pairs[0][0].shape[-1])
+    found = []
+    for kind in kinds:
+        moments = [gaussian_of(seen, kind) for seen, _ in pairs]
+        scaled = [
+            (as_numbers(gaussian.standardized(seen)), as_numbers(gaussian.standardized(held)))
+            for gaussian, (seen, held) in zip(moments, pairs, strict=True)
+        ]
+        size, density = best_size(scaled, sizes, seed, seconds / len(kinds))
+        volume = np.mean([float(gaussian.log_volume) for gaussian in moments])
+        found.append(BestMixture(kind, size, density - float(volume)))
+    return max(found, key=lambda one: one.density)
 
 
 def best_size(

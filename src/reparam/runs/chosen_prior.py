@@ -6,9 +6,8 @@ densest held-out codes becomes the prior, if it gains
 
 .. math:: \mathbb E_x \mathbb E_{q(z \mid x)} [\log p_{\text{mix}}(z) - \log \mathcal N(z; 0, I)],
 
-the rise of the ELBO of held-out rows. Of tables 0.1 nats are enough. Of other data the standard
-normal stays unless the moments of the codes are far from it (``models.aggregate``): its draws are
-what people compare and walk through.
+the rise of the ELBO of held-out rows: 0.1 nats of tables, and 1 nat of other data, whose draws from
+a standard normal are what people compare and walk through.
 """
 
 from collections.abc import Iterator
@@ -24,17 +23,16 @@ from torch import Tensor
 from reparam.batch import in_chunks, to_device
 from reparam.data import Dataset, Stream
 from reparam.isolation import isolated
-from reparam.models.aggregate import N_FAR, far_codes
 from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO
 from reparam.objectives.recipe import Recipe
 from reparam.priors import Mixture, Standardized, StandardNormal
-from reparam.priors.mixture import best_size, fitted_by_em
+from reparam.priors.mixture import as_numbers, best_mixture, fitted_by_em
 from reparam.training.options import TrainingOptions
 from reparam.variants.fitted_prior import FittedPrior, with_fitted_prior
 
-GAIN = 0.1
-"""The nats that a mixture must gain on held-out codes."""
+GAIN_OF_TABLE, GAIN = 0.1, 1.0
+"""The nats that a mixture must gain on held-out codes of tables, and of other data."""
 
 FEWEST_ROWS, MOST_ROWS = 30, 2500
 """The numbers of training rows whose codes are fitted. With fewer the standard normal stays."""
@@ -61,13 +59,10 @@ class ChosenPrior(NamedTuple):
     Arguments:
         fitted: Its description.
         gain: What held-out codes gain by it, in nats.
-        cost: The cost of the moments of the codes under the standard normal, and the mean KL, in
-            nats; None where they are not far.
     """
 
     fitted: FittedPrior
     gain: float
-    cost: tuple[float, float] | None
 
 
 def chooses_prior(recipe: Recipe, source: Dataset | Stream, options: TrainingOptions) -> bool:
@@ -106,38 +101,28 @@ def choose_prior(
     """
     has_held = "validation" in source.splits
     split = "validation" if has_held else "train"
-    far = far_codes(model, source.some(split, N_FAR, seed).examples("train", seed), seed)
-    if far is None and not source.spec.is_table:
-        return None
     codes = codes_of(model, source.some("train", MOST_ROWS, seed), seed)
     if len(codes) < FEWEST_ROWS:
         return None
     held = codes_of(model, source.some(split, MOST_ROWS, seed), seed) if has_held else None
     pairs = list(_pairs(codes, held, seed))
-    moments = Standardized(StandardNormal(codes.shape[-1]), codes.shape[-1]).double()
-    moments.set_moments(codes.flatten(0, 1))
-    scaled = [
-        (moments.standardized(seen).numpy(), moments.standardized(unseen).numpy())
-        for seen, unseen in pairs
-    ]
-    size, density = best_size(scaled, SIZES, seed, 0.5 * SHARE * budget)
-    # In the units of the codes, a density is that of standardized ones less the logarithms of the
-    # scales.
-    normal = np.mean([float(moments.prior().log_prob(part).mean()) for _, part in pairs])
-    gain = density - float(moments.scale.log().sum()) - float(normal)
-    if gain < GAIN:
+    best = best_mixture(pairs, SIZES, seed, 0.5 * SHARE * budget)
+    standard = StandardNormal(codes.shape[-1])()
+    normal = np.mean([float(standard.log_prob(held).mean()) for _, held in pairs])
+    gain = best.density - float(normal)
+    if gain < (GAIN_OF_TABLE if source.spec.is_table else GAIN):
         return None
-    n_latents = codes.shape[-1]
-    options = {"n_components": size, "weights_context": 0}
-    fitted = FittedPrior("mixture", n_latents, options, seed)
+    n_latents, all_codes = codes.shape[-1], codes.flatten(0, 1)
+    options = {"n_components": best.size, "weights_context": 0}
+    fitted = FittedPrior("mixture", n_latents, options, seed, covariance=best.covariance)
     like = next(model.parameters(), torch.empty(0))
     with_fitted_prior(model, source.spec, fitted)
-    prior = cast(Standardized, model.prior)
-    prior.set_moments(codes.flatten(0, 1))
-    all_codes = moments.standardized(codes.flatten(0, 1)).numpy()
-    cast(Mixture, prior.prior).start_at(fitted_by_em(all_codes, size, seed))
+    prior = cast(Standardized, model.prior).double()
+    prior.set_moments(all_codes)
+    scaled = as_numbers(prior.standardized(all_codes))
+    cast(Mixture, prior.prior).start_at(fitted_by_em(scaled, best.size, seed))
     prior.to(like)
-    return ChosenPrior(fitted, gain, far)
+    return ChosenPrior(fitted, gain)
 
 
 def codes_of(model: LatentModel, source: Dataset, seed: int) -> Tensor:

@@ -306,8 +306,7 @@ def fit(
     length, n_small = _recorded_length(stored), 0
     if length is None and options.budget is not None:
         recipe.model.to(runtime.device)
-        is_slow = may_choose_prior and source.spec.is_table  # others have far codes only seldom
-        seconds_of_prior = SHARE * seconds_of(options.budget) if is_slow else 0.0
+        seconds_of_prior = SHARE * seconds_of(options.budget) if may_choose_prior else 0.0
         batch_size, length, n_small = planned(
             options.budget,
             lambda: time.perf_counter() - began + seconds_of_prior,

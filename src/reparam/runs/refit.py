@@ -28,8 +28,9 @@ from reparam.errors import OptionError, SupportError, unknown
 from reparam.models.latent import LatentModel, as_latent
 from reparam.objectives import FlowMatching, PriorLikelihood
 from reparam.objectives.recipe import Recipe
-from reparam.priors import Mixture, Prior, Standardized, StandardNormal
-from reparam.priors.mixture import best_size, fitted_by_em
+from reparam.priors import Mixture, Prior, Standardized
+from reparam.priors.mixture import as_numbers, best_mixture, fitted_by_em
+from reparam.priors.standardized import Covariance, best_covariance
 from reparam.spec import DataSpec
 from reparam.training.length import Length, seconds_of
 from reparam.training.options import TrainingOptions
@@ -219,25 +220,25 @@ def refit(
         codes = Codes(found, rest, columns, max(1, steps // n_checks), device=device, seed=seed)
         validation = codes.of(held, ceil(HELD_CODES / len(held)))
         first = codes.drawn(0, FIRST_CODES)
-        moments = Standardized(StandardNormal(first.x.shape[-1]), first.x.shape[-1]).to(first.x)
-        moments.set_moments(first.x)
-        n, em = n_components or min(VAMP_SIZE, codes.batches.n_examples), None
+        pairs = [(first.x, validation.x)]
+        n = n_components or min(VAMP_SIZE, codes.batches.n_examples)
+        covariance: Covariance = "diagonal"
         if kind == "mixture":
             sizes = SIZES if n_components is None else (n_components,)
-            scaled, held_codes = (
-                moments.standardized(part.x).double().cpu().numpy() for part in (first, validation)
-            )
-            n, _ = best_size([(scaled, held_codes)], sizes, seed, EM_SHARE * (seconds or inf))
-            em = fitted_by_em(scaled, n, seed)
-        options = _options(kind, spec, first.x.shape[-1], n)
-        described = FittedPrior(kind, first.x.shape[-1], options, seed)
+            covariance, n, _ = best_mixture(pairs, sizes, seed, EM_SHARE * (seconds or inf))
+        elif kind != "vamp":
+            covariance = best_covariance(pairs)
+        size = first.x.shape[-1]
+        options = _options(kind, spec, size, n)
+        described = FittedPrior(kind, size, options, seed, covariance=covariance)
         with_fitted_prior(found, spec, described)
         holder, name, _ = place_of(found)
         prior = cast(Prior, holder.get_submodule(name).to(device, weights_type(model)))
         if isinstance(prior, Standardized):
             prior.set_moments(first.x)
-            if em is not None:
-                cast(Mixture, prior.prior).start_at(em)
+            if isinstance(prior.prior, Mixture):
+                scaled = as_numbers(prior.standardized(first.x))
+                prior.prior.start_at(fitted_by_em(scaled, n, seed))
         else:
             start_prior(found, next(iter(training_batches(rest, n, device=device).epoch(0))))
         if seconds is not None:

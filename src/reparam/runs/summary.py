@@ -274,16 +274,11 @@ def _tails(model: nn.Module, source: Dataset | Stream) -> Iterator[str]:
 def _chosen(prior: ChosenPrior) -> str:
     """Return a remark on a mixture in place of the standard normal."""
     n = prior.fitted.options["n_components"]
-    where = ""
-    if prior.cost is not None:
-        where = (
-            f" (mean and spread of the codes cost {prior.cost[0]:.1f} of {prior.cost[1]:.1f} nats "
-            "of the KL)"
-        )
+    what = f"a mixture of {n} Gaussians" if n > 1 else "a Gaussian"
     return (
-        f"the codes lie elsewhere than a standard normal draws{where}: the prior is a mixture of "
-        f"{n} Gaussians, fitted to the codes after training, by which held-out codes gain "
-        f"{prior.gain:.2f} nats; prior='standard-normal' keeps the standard normal"
+        f"the codes lie elsewhere than a standard normal draws: the prior is {what}, fitted to "
+        f"the codes after training, by which held-out codes gain {prior.gain:.2f} nats; "
+        "prior='standard-normal' keeps the standard normal"
     )
 
 
@@ -295,7 +290,7 @@ def _far_codes(model: nn.Module, source: Dataset | Stream, seed: int) -> Iterato
     far = far_codes(as_latent(model), source.some(split, N_FAR, seed).examples("train", seed), seed)
     if far is not None:
         yield (
-            f"mean and spread of the codes cost {far[0]:.1f} of {far[1]:.1f} nats of the KL: the "
-            "codes lie where the prior does not draw, so that samples are poor; "
+            f"mean, spread and correlations of the codes cost {far[0]:.1f} of {far[1]:.1f} nats of "
+            "the KL: the codes lie where the prior does not draw, so that samples are poor; "
             "run.with_prior('flow') fits a prior to them"
         )

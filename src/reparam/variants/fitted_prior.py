@@ -12,6 +12,7 @@ from reparam.models.label_inference import LabelPrior, StackedPrior
 from reparam.models.latent import LatentModel, as_latent
 from reparam.priors import PRIORS, Prior, Standardized
 from reparam.priors.prior import Setting
+from reparam.priors.standardized import Covariance
 from reparam.spec import DataSpec
 from reparam.utils.arguments import numbers
 from reparam.utils.registry import parameters_of
@@ -33,9 +34,10 @@ class FittedPrior:
         steps: The number of optimizer steps until its weights.
         run: The folder of the run whose codes they are; None for a run in memory.
         weights_sha256: The checksum of the weights of that run.
+        covariance: The covariance that codes are standardized by, ``diagonal`` or ``full``.
 
     Raises:
-        OptionError: An unknown prior, or options that it does not have.
+        OptionError: An unknown prior, options that it does not have, or an unknown covariance.
 
     Example:
         >>> FittedPrior("mixture", 2, {"n_components": 5}).build(DataSpec((4,), "binary"), None)
@@ -51,10 +53,13 @@ class FittedPrior:
     steps: int = 0
     run: str | None = None
     weights_sha256: str | None = None
+    covariance: Covariance = "diagonal"
 
     def __post_init__(self) -> None:
         if self.prior not in get_args(FittedKind):
             raise unknown("prior", str(self.prior), get_args(FittedKind))
+        if self.covariance not in get_args(Covariance):
+            raise unknown("covariance", str(self.covariance), get_args(Covariance))
         known = parameters_of(PRIORS[self.prior].kind)
         for name in self.options:
             if name not in known:
@@ -88,7 +93,9 @@ class FittedPrior:
         """
         setting = Setting(self.latent_dim, spec, encoder or nn.Identity(), is_gaussian=True)
         prior = PRIORS[self.prior].kind.for_model(setting, self.options)
-        return prior if self.prior == "vamp" else Standardized(prior, self.latent_dim)
+        if self.prior == "vamp":
+            return prior
+        return Standardized(prior, self.latent_dim, self.covariance)
 
 
 class Place(NamedTuple):
