@@ -245,6 +245,13 @@ class TestWalk:
                 assert min(image.size) > 200
         assert sorted(out.split()) == [str(tmp_path / name) for name in made]
 
+    def test_a_fitted_prior_has_a_grid_of_its_own_quantiles(
+        self, run: Path, tmp_path: Path
+    ) -> None:
+        reparam(f"refit-prior {run} --prior mixture --steps 0 --out {tmp_path / 'new'}")
+        made = reparam(f"plot {tmp_path / 'new'} --out {tmp_path / 'plots'}").out
+        assert "quantile-grid.png" in made
+
     def test_models_and_data_list_the_registries(self) -> None:
         listed = {line.split()[0] for line in reparam("models").out.splitlines() if line.strip()}
         assert set(names()) <= listed

@@ -1,7 +1,10 @@
 """``reparam plot``: draw loss curves and the latent space."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from torch import Tensor
 
 from reparam import plots
 from reparam.cli.options import ExampleOptions, RunOptions
@@ -11,7 +14,7 @@ from reparam.evaluation import evaluate
 from reparam.models.latent import LatentModel
 from reparam.pictures import grid, is_picturable, save
 from reparam.plots.clusters import N_COLUMNS, member_rows, sample_rows
-from reparam.priors import Mixture, StandardNormal
+from reparam.priors import Mixture, Standardized, StandardNormal
 from reparam.runs.run import Run
 
 
@@ -19,9 +22,9 @@ from reparam.runs.run import Run
 class Options:
     """Draw a run: loss curves, the latent codes by class, the KL of each dimension.
 
-    For two latents it also draws their scatter plot and, with a standard normal prior, a 15 × 15
-    grid of decoded quantiles. For clusters of images it draws a row of members and a row of samples
-    of each cluster.
+    For two latents it also draws their scatter plot and a 15 × 15 grid of decoded quantiles, of the
+    standard normal prior or, where the prior was fitted to the codes, of their Gaussian. For
+    clusters of images it draws a row of members and a row of samples of each cluster.
 
     Arguments:
         out: The folder of the pictures; the run's own by default.
@@ -66,13 +69,23 @@ def draw(run: Run, options: Options, folder: Path) -> list[Path]:
         plots.save_figure(plots.kl_per_dimension(parts), made[-1])
     if batch.c is not None or not is_picturable(run.spec):
         return made
-    if result.latent_dim == 2 and isinstance(run.model.prior, StandardNormal):
+    prior = run.model.prior
+    if result.latent_dim == 2 and isinstance(prior, StandardNormal | Standardized):
         made.append(folder / "quantile-grid.png")
-        save(plots.quantile_grid(run.decode, run.spec.shape), made[-1])
-    if isinstance(run.model.prior, Mixture):
+        save(plots.quantile_grid(partial(_decoded, run), run.spec.shape), made[-1])
+    if isinstance(prior, Mixture):
         model = run.latent_model
         rows = {"members": member_rows(model, batch), "samples": sample_rows(model)}
         for name, images in rows.items():
             made.append(folder / f"cluster-{name}.png")
             save(grid(images, n_columns=N_COLUMNS), made[-1])
     return made
+
+
+def _decoded(run: Run, standardized: Tensor) -> Tensor:
+    """Return the means of p(x | z) of standardized codes, with shape (N, D).
+
+    A fitted prior has mean and covariance of the codes.
+    """
+    prior = run.model.prior
+    return run.decode(prior.map(standardized) if isinstance(prior, Standardized) else standardized)
