@@ -38,14 +38,20 @@ _NETWORKS: Mapping[bool, Mapping[str, Any]] = {
 """The defaults of the networks, of tables (True) and of other data (False)."""
 
 
+SMALL_IMAGE, ENTRIES_PER_LATENT, MOST_LATENTS = 1000, 24, 128
+"""Images of more entries than the first number, as photographs of 32 × 32 pixels, have a latent
+dimension for every 24 entries, and up to 128: see docs/defaults-images.md."""
+
+
 def with_data_defaults(
     values: Mapping[str, Any], given: Collection[str], spec: DataSpec
 ) -> dict[str, Any]:
     """Return the options of a variant with the defaults that depend on the data.
 
     An option of a network that is None gets the default of a table or of other data, and a
-    likelihood that is None the one of the support. A code of a table has at most as many dimensions
-    as the table has columns, unless ``latent_dim`` is given.
+    likelihood that is None the one of the support. Unless ``latent_dim`` is given, a code of a table
+    has at most as many dimensions as the table has columns, and that of a larger image more than
+    that of a small one.
 
     Arguments:
         values: The options by name.
@@ -55,6 +61,8 @@ def with_data_defaults(
     Example:
         >>> with_data_defaults({"latent_dim": 20, "hidden": None}, (), DataSpec((4,), "real"))
         {'latent_dim': 4, 'hidden': (128, 128)}
+        >>> with_data_defaults({"latent_dim": 20}, (), DataSpec((3, 32, 32), "unit", levels=256))
+        {'latent_dim': 128}
     """
     defaults = {**_NETWORKS[spec.is_table], "likelihood": default_likelihood(spec)}
     found: dict[str, Any] = {
@@ -62,8 +70,12 @@ def with_data_defaults(
     }
     if found.get("likelihood", "") is None:
         found["likelihood"] = default_likelihood(spec)
-    if spec.is_table and "latent_dim" in found and "latent_dim" not in given:
-        found["latent_dim"] = min(found["latent_dim"], max(2, spec.dim))
+    if "latent_dim" in found and "latent_dim" not in given:
+        size = found["latent_dim"]
+        if spec.is_table:
+            found["latent_dim"] = min(size, max(2, spec.dim))
+        elif spec.is_image and spec.dim > SMALL_IMAGE:
+            found["latent_dim"] = max(size, min(spec.dim // ENTRIES_PER_LATENT, MOST_LATENTS))
     return found
 
 
