@@ -10,6 +10,7 @@ the rise of the ELBO of held-out rows: 0.1 nats of tables, and 1 nat of other da
 a standard normal are what people compare and walk through.
 """
 
+import time
 from collections.abc import Iterator
 from itertools import islice
 from math import inf
@@ -34,20 +35,28 @@ from reparam.variants.fitted_prior import FittedPrior, with_fitted_prior
 GAIN_OF_TABLE, GAIN = 0.1, 1.0
 """The nats that a mixture must gain on held-out codes of tables, and of other data."""
 
-FEWEST_ROWS, MOST_ROWS = 30, 2500
+FEWEST_ROWS, MOST_ROWS = 30, 10_000
 """The numbers of training rows whose codes are fitted. With fewer the standard normal stays."""
+
+HELD_SHARE = 0.25
+"""The number of rows whose codes are held out, as a share of those that are fitted."""
+
+MOST_ENTRIES = 100_000_000
+"""The largest number of entries of these rows together, such as pixels."""
 
 FOLDS, FEW_ROWS = 5, 1000
 """Fewer rows than the second number are held out in turn, in this number of folds; of more rows one
 fold is enough."""
 
-SHARE = 0.04
-"""The share of a budget of time in which a prior is chosen."""
+SHARE, OF_EM, OF_ENCODER = 0.04, 0.5, 0.2
+"""The share of a budget of time in which a prior is chosen; and the parts of it in which several
+sizes of mixtures are tried, and rows are encoded."""
 
-DRAWS = 4
-"""The number of codes of each row."""
+N_CODES, DRAWS = 10_000, 4
+"""The approximate number of codes, of which a row has 4 at most: more rows say more than more codes
+of each."""
 
-SIZES = (1, 2, 4, 8, 16, 32, 64)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 """The numbers of components."""
 
 _CHUNK = 500
@@ -101,12 +110,14 @@ def choose_prior(
     """
     has_held = "validation" in source.splits
     split = "validation" if has_held else "train"
-    codes = codes_of(model, source.some("train", MOST_ROWS, seed), seed)
+    n = _n_rows(model, source, seed, OF_ENCODER * SHARE * budget)
+    codes = codes_of(model, source.some("train", n, seed), seed)
     if len(codes) < FEWEST_ROWS:
         return None
-    held = codes_of(model, source.some(split, MOST_ROWS, seed), seed) if has_held else None
+    n_held = max(_CHUNK, round(HELD_SHARE * n))
+    held = codes_of(model, source.some(split, n_held, seed), seed) if has_held else None
     pairs = list(_pairs(codes, held, seed))
-    best = best_mixture(pairs, SIZES, seed, 0.5 * SHARE * budget)
+    best = best_mixture(pairs, SIZES, seed, OF_EM * SHARE * budget)
     standard = StandardNormal(codes.shape[-1])()
     normal = np.mean([float(standard.log_prob(held).mean()) for _, held in pairs])
     gain = best.density - float(normal)
@@ -125,12 +136,23 @@ def choose_prior(
     return ChosenPrior(fitted, gain)
 
 
+def _n_rows(model: LatentModel, source: Dataset, seed: int, seconds: float) -> int:
+    """Return the number of rows that can be encoded in a time, at least those of one chunk."""
+    most = max(_CHUNK, min(MOST_ROWS, MOST_ENTRIES // source.spec.dim))
+    if seconds == inf:
+        return most
+    began = time.perf_counter()
+    codes_of(model, source.some("train", _CHUNK, seed), seed)
+    return int(min(most, max(_CHUNK, _CHUNK * seconds / (time.perf_counter() - began))))
+
+
 def codes_of(model: LatentModel, source: Dataset, seed: int) -> Tensor:
-    """Return draws of codes of training examples, with shape (N, ``DRAWS``, D), in float64."""
+    """Return K draws of the codes of N training examples, with shape (N, K, D), in float64."""
     examples = source.examples("train", seed)
+    each = torch.Size([max(1, min(DRAWS, N_CODES // len(examples.x)))])
     with isolated(model, seed=seed) as device:
         draws = [
-            model.posterior(to_device(part, device).x).sample(torch.Size([DRAWS])).cpu().double()
+            model.posterior(to_device(part, device).x).sample(each).cpu().double()
             for part in in_chunks(examples, _CHUNK)
         ]
     return torch.cat(draws, 1).transpose(0, 1)

@@ -49,9 +49,9 @@ def with_data_defaults(
     """Return the options of a variant with the defaults that depend on the data.
 
     An option of a network that is None gets the default of a table or of other data, and a
-    likelihood that is None the one of the support. Unless ``latent_dim`` is given, a code of a table
-    has at most as many dimensions as the table has columns, and that of a larger image more than
-    that of a small one.
+    likelihood that is None the one of the support. Unless ``latent_dim`` is given, a code of a
+    table has at most as many dimensions as the table has columns, and that of a large image more
+    than that of a small one.
 
     Arguments:
         values: The options by name.
