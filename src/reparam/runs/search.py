@@ -8,9 +8,9 @@ out of the training split by importance sampling, which compares models of any s
 
 A score is preferred to another if its mean is higher by more than one standard error of the best
 mean; otherwise the smaller number of dimensions is: smaller differences are noise of the rows and
-of short trainings. From 8 on the number is doubled as long as the larger one is preferred, or else
-halved as long as the smaller one is. One more candidate lies between the result and the next
-smaller one. Two other values of β are compared with 1 in the same way, and 1 is preferred. There
+of short trainings. From 16 on, or from the middle of the sizes that an example has entries for, the
+number is doubled as long as the larger one is preferred, or else halved as long as the smaller one
+is. One more candidate lies between the result and the next smaller one. Two other values of β are compared with 1 in the same way, and 1 is preferred. There
 are at most five candidates, and two for β: at most 1.5 and 2.1 times the work of the run, and half
 of a budget of time.
 
@@ -44,7 +44,7 @@ Auto = Literal["auto"]
 AUTO: Auto = "auto"
 """The value of an option that held-out rows choose."""
 
-SIZES = (2, 4, 8, 16, 32, 64)
+SIZES = (2, 4, 8, 16, 32, 64, 128)
 """The numbers of latent dimensions; at most the number of entries of an example."""
 
 BETAS = (1.0, 0.5, 2.0)
@@ -121,7 +121,7 @@ def sizes_up_to(largest: int) -> list[int]:
     """Return the numbers of latent dimensions that are tried, where an example has so many entries.
 
     >>> sizes_up_to(30), sizes_up_to(784), sizes_up_to(1)
-    ([2, 4, 8, 16, 30], [2, 4, 8, 16, 32, 64], [1])
+    ([2, 4, 8, 16, 30], [2, 4, 8, 16, 32, 64, 128], [1])
     """
     largest = min(largest, SIZES[-1])
     return [size for size in SIZES if size < largest] + [largest]
