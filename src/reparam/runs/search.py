@@ -10,9 +10,9 @@ A score is preferred to another if its mean is higher by more than one standard 
 mean; otherwise the smaller number of dimensions is: smaller differences are noise of the rows and
 of short trainings. From 16 on, or from the middle of the sizes that an example has entries for, the
 number is doubled as long as the larger one is preferred, or else halved as long as the smaller one
-is. One more candidate lies between the result and the next smaller one. Two other values of β are compared with 1 in the same way, and 1 is preferred. There
-are at most five candidates, and two for β: at most 1.5 and 2.1 times the work of the run, and half
-of a budget of time.
+is. One more candidate lies between the result and the next smaller one. Two other values of β are
+compared with 1 in the same way, and 1 is preferred. There are at most five candidates, and two for
+β: at most 1.5 and 2.1 times the work of the run, and half of a budget of time.
 
 References:
     Burda, Grosse & Salakhutdinov, ICLR 2016 (the score); Breiman et al., Classification and
