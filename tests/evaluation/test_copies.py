@@ -5,10 +5,15 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Independent, Normal
 
 import reparam as rp
-from reparam.evaluation.copies import copies, distances, drawn_like, repeated
+from reparam.batch import Batch
+from reparam.evaluation.copies import copies, distances, drawn_like, repeated, unseen_like
+from reparam.models.latent import LatentModel
+from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
+from tests.support import Function
 
 NUMBERS = DataSpec((3,), "real")
 
@@ -80,6 +85,27 @@ def test_covariates_of_draws_are_those_of_examples_in_turn() -> None:
     drawn = [drawn_like(run.latent_model, data.spec, n, c, mean=True, seed=0) for n in (60, 120)]
     assert drawn[0].shape == (60, 3)
     assert drawn[1].shape == (120, 3)
+
+
+def test_means_are_compared_with_means_of_unseen_examples() -> None:
+    """Images of one shade and noise: their means are nearer to each of them than others are."""
+    model = LatentModel(
+        Function(lambda x, c=None: Independent(Normal(x.mean((1, 2, 3))[:, None], 0.125), 1)),
+        Function(
+            lambda z, c=None: Independent(Normal(z[..., None, None].expand(*z.shape, 8, 8), 1.0), 3)
+        ),
+        StandardNormal(1),
+    )
+    spec = DataSpec((1, 8, 8), "real")
+    torch.manual_seed(0)
+    x = torch.randn(1500, 1, 1, 1) + torch.randn(1500, 1, 8, 8)
+    train, unseen = x[:1200], Batch(x[1200:])
+    drawn = drawn_like(model, spec, 300, None, mean=True, seed=0)
+    assert copies(drawn, unseen.x, train, spec).are_likely
+    means = unseen_like(model, spec, unseen, mean=True, seed=0)
+    torch.testing.assert_close(means[:, 0, 0, 0], unseen.x.mean((1, 2, 3)))
+    assert not copies(drawn, means, train, spec).are_likely
+    assert unseen_like(model, spec, unseen, mean=False, seed=0) is unseen.x
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from reparam.batch import in_chunks
 from reparam.diagnostics.context import DiagnosticContext
 from reparam.diagnostics.finding import Evidence, Finding, NotApplicable, check
-from reparam.evaluation.copies import FEWEST, N_COMPARED, N_TRAIN, copies, drawn_like
+from reparam.evaluation.copies import FEWEST, N_COMPARED, N_TRAIN, copies, drawn_like, unseen_like
 from reparam.evaluation.marginals import Values, by_chance, distance, rank_correlations
 from reparam.pictures import is_picturable
 from reparam.priors import NoPrior
@@ -38,7 +39,9 @@ def copied(context: DiagnosticContext) -> Finding:
     n, mean = context.affordable(N_COMPARED, 1), is_picturable(spec)
     drawn = drawn_like(model, spec, n, held.c, mean=mean, seed=context.seed)
     train = context.train if context.more is None else context.more(N_TRAIN)
-    found = copies(drawn, held.x[:N_COMPARED], train.x, spec, model)
+    some = next(in_chunks(held, N_COMPARED))
+    unseen = unseen_like(model, spec, some, mean=mean, seed=context.seed)
+    found = copies(drawn, unseen, train.x, spec, model)
     if not found.is_known:
         raise NotApplicable("unseen examples are copies of training examples too")
     text = (

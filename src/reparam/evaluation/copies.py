@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import betabinom
 from torch import Tensor
 
+from reparam.batch import Batch, in_chunks, to_device
 from reparam.families import Mixed
 from reparam.isolation import isolated
 from reparam.models.conditional import family_of
@@ -24,6 +25,8 @@ training examples."""
 
 NEAREST = 0.01
 """The share of unseen examples whose distance is near."""
+
+_CHUNK = 100
 
 CHANCE, LEAST = 0.99, 0.05
 """The probability with which chance makes a smaller share of near samples, and the least share of
@@ -147,6 +150,29 @@ def drawn_like(
     given = repeated(c, n)
     with isolated(model, seed=seed) as device:
         found = model.sample(n, None if given is None else given.to(device), mean=mean).cpu()
+    return found.reshape(-1, *spec.shape)
+
+
+def unseen_like(
+    model: LatentModel, spec: DataSpec, examples: Batch, *, mean: bool, seed: int
+) -> Tensor:
+    r"""Return unseen examples as ``drawn_like`` returns samples, with shape (N, \*shape).
+
+    Means of p(x | z) are smoother than examples, and so nearer to any of them. They are compared
+    with the means at the codes of unseen examples.
+
+    Arguments:
+        model: The model.
+        spec: The properties of the data.
+        examples: Examples that the model was not trained on.
+        mean: Whether samples are means of p(x | z).
+        seed: The seed of all draws.
+    """
+    if not mean:
+        return examples.x
+    with isolated(model, seed=seed) as device:
+        moved = (to_device(part, device) for part in in_chunks(examples, _CHUNK))
+        found = torch.cat([model.reconstruct(part.x, part.c).cpu() for part in moved])
     return found.reshape(-1, *spec.shape)
 
 

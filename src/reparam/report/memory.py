@@ -6,7 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.evaluation.copies import FEWEST, N_COMPARED, N_TRAIN, Copies, copies, drawn_like
+from reparam.batch import in_chunks
+from reparam.evaluation.copies import (
+    FEWEST,
+    N_COMPARED,
+    N_TRAIN,
+    Copies,
+    copies,
+    drawn_like,
+    unseen_like,
+)
 from reparam.models.latent import as_latent
 from reparam.pictures import grid, is_picturable
 from reparam.plots.figure import COLORS, new_axes, new_figure
@@ -25,7 +34,9 @@ def memory(view: View) -> Iterator[Section]:
         return
     model, mean = as_latent(view.run.model), is_picturable(spec)
     drawn = drawn_like(model, spec, N_COMPARED, view.held.c, mean=mean, seed=view.seed)
-    train, held = view.some("train", N_TRAIN).x, view.held.x[:N_COMPARED]
+    train = view.some("train", N_TRAIN).x
+    some = next(in_chunks(view.held, N_COMPARED))
+    held = unseen_like(model, spec, some, mean=mean, seed=view.seed)
     found = copies(drawn, held, train, spec, view.latent)
     figure = new_figure(7.0, 3.2)
     axes = new_axes(figure)
@@ -45,7 +56,7 @@ def memory(view: View) -> Iterator[Section]:
         "unseen examples.",
     )
     body += _shown(view, drawn, train[torch.from_numpy(found.nearest)])
-    smooth = " The means of images are smoother than images, and so lie a little nearer."
+    smooth = " Samples and unseen images are means of p(x | z) here, which are equally smooth."
     yield Section(
         "memory",
         "Does it copy its training examples?",
