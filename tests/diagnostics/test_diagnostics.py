@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.distributions import Distribution
+from torch.nn.functional import pad
 
 import reparam as rp
 from reparam import data, variants
@@ -89,13 +90,22 @@ def made(
 NOISE = 0.5
 
 
-def linear_gaussian(shift: float = 0.0, width: float = 1.0) -> DiagnosticContext:
-    """x = z + noise; its posterior is exact but for a shift and a width, in its own scale."""
-    x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)) * (1 + NOISE**2) ** 0.5
+def linear_gaussian(shift: float = 0.0, width: float = 1.0, n_others: int = 0) -> DiagnosticContext:
+    """x = z + noise; its posterior is exact but for a shift and a width, in its own scale.
+
+    Other entries of x are standard normal, whatever z is.
+    """
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 3, generator=draw) * (1 + NOISE**2) ** 0.5
+    x = torch.cat([x, torch.randn(400, n_others, generator=draw)], 1)
     shrink = 1 / (1 + NOISE**2)
     scale = NOISE * shrink**0.5
+    sigma = torch.cat([torch.full((3,), NOISE), torch.ones(n_others)])
     return made(
-        lambda x: normal(shrink * x + shift * scale, width * scale), lambda z: normal(z, NOISE), x
+        lambda x: normal(shrink * x[..., :3] + shift * scale, width * scale),
+        lambda z: normal(pad(z, (0, n_others)), sigma),
+        x,
+        prior=StandardNormal(3),
     )
 
 
@@ -310,6 +320,11 @@ class TestDraws:
         assert found.severity == expected
         assert found.figures["rise"] > 0.1
         assert "n_samples=5000" in found.fix
+
+    def test_a_rise_that_bits_per_dimension_do_not_show_is_no_problem(self) -> None:
+        found = encoder.too_few_draws(linear_gaussian(6.0, n_others=5000))
+        assert found.severity == "advice"
+        assert found.figures["rise"] > 1
 
     def test_draws_are_those_of_the_kept_evaluation(self, monkeypatch: pytest.MonkeyPatch) -> None:
         context = linear_gaussian(shift=3.0)

@@ -30,6 +30,9 @@ LAG_STEPS, LAG_LR, LAG_DRAWS, LAG_CHECK = 60, 0.1, 4, 64
 """Steps, step size in posterior scales, draws of each step, and draws before and after."""
 RISE_ADVICE, RISE_PROBLEM = 0.1, 1.0
 """Nats by which twice the draws raise the log-likelihood: a tenth moves the first decimal."""
+RISE_SHARE = 0.001
+"""The least such rise that is a problem, as a share of the log-likelihood: a smaller one leaves the
+third digit of its bits per dimension as it is."""
 FEW_EFFECTIVE = 5.0
 """With fewer effective draws, the bias of an estimate is as large as its noise."""
 MOST_SAMPLES = 5000
@@ -207,7 +210,8 @@ def too_few_draws(context: DiagnosticContext) -> Finding:
     # Where hardly any draw counts, the rise is as noisy as the estimate and may hide in it.
     if sure <= RISE_ADVICE and not (rise.value > RISE_ADVICE and few < FEW_EFFECTIVE):
         return evidence.fine("there are enough draws")
-    is_bad = sure > RISE_PROBLEM and few < FEW_EFFECTIVE
+    least = max(RISE_PROBLEM, RISE_SHARE * float((one + two).abs().mean()) / 2)
+    is_bad = sure > least and few < FEW_EFFECTIVE
     by = "" if proposal == POSTERIOR else f", proposal={proposal!r}"
     annealed = ", or annealed=100, which depends less on the posterior"
     return evidence.advice(
