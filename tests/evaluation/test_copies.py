@@ -9,7 +9,7 @@ from torch.distributions import Independent, Normal
 
 import reparam as rp
 from reparam.batch import Batch
-from reparam.evaluation.copies import copies, distances, drawn_like, repeated, unseen_like
+from reparam.evaluation.copies import copies, distances, drawn_like, means_of, repeated
 from reparam.models.latent import LatentModel
 from reparam.priors import StandardNormal
 from reparam.spec import DataSpec
@@ -102,10 +102,17 @@ def test_means_are_compared_with_means_of_unseen_examples() -> None:
     train, unseen = x[:1200], Batch(x[1200:])
     drawn = drawn_like(model, spec, 300, None, mean=True, seed=0)
     assert copies(drawn, unseen.x, train, spec).are_likely
-    means = unseen_like(model, spec, unseen, mean=True, seed=0)
+    means = means_of(model, spec, unseen, seed=0)
     torch.testing.assert_close(means[:, 0, 0, 0], unseen.x.mean((1, 2, 3)))
-    assert not copies(drawn, means, train, spec).are_likely
-    assert unseen_like(model, spec, unseen, mean=False, seed=0) is unseen.x
+    assert not copies(drawn, unseen.x, train, spec, means=means).are_likely
+
+
+def test_a_decoder_that_gives_back_training_examples_is_found() -> None:
+    """Both samples and reconstructions of unseen examples are training examples."""
+    train, unseen = normal(500, 0), normal(100, 1)
+    found = copies(train[:100], unseen, train, NUMBERS, means=train[100:200] + 1e-3)
+    assert found.twins == 1
+    assert found.are_likely
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])

@@ -80,6 +80,20 @@ def linear(shifted: bool = False) -> Explored:
     return Explored(rp.Run(known.model(), data.spec, {}, data), data)
 
 
+def test_few_held_out_examples_give_way_to_training_examples() -> None:
+    x = torch.randn(90, 3, generator=torch.Generator().manual_seed(0))
+    y = torch.zeros(90).long()
+    y[80:] = torch.tensor([7] * 10)
+    data = rp.data.from_arrays(x[:80], y[:80], test=(x[80:], y[80:]))
+    found = Explored(rp.Run(LINEAR.model(), data.spec, {}, data), data)
+    assert found.n_examples == 80
+    codes = found.view.codes
+    assert codes is not None
+    for number in (0, 79):
+        torch.testing.assert_close(found.view.encoded(found.example(number))[0], codes[number])
+    assert found.view.class_names[7] == "7"  # which only test rows have
+
+
 # Places
 
 

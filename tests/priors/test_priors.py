@@ -232,6 +232,7 @@ def moved(prior: Prior, covariance: Any = "diagonal") -> Standardized:
     return found
 
 
+COVARIANCES: tuple[Any, ...] = ("diagonal", "full")
 AGGREGATE = MultivariateNormal(
     torch.tensor([5.0, -1.0]).double(), torch.tensor([[4.0, 1.2], [1.2, 0.5]]).double()
 )
@@ -250,6 +251,13 @@ def test_codes_that_do_not_vary_have_a_density() -> None:
     codes = torch.randn(50, 3)
     codes[:, 1], codes[:, 2] = 4.0, codes[:, 0]
     assert gaussian_of(codes, "full")().log_prob(codes).isfinite().all()
+    constant = torch.cat([torch.randn(500, 3), torch.full((500, 2), 4.0)], 1).double()
+    one, two = (float(gaussian_of(constant, c)().log_prob(constant).mean()) for c in COVARIANCES)
+    assert one == pytest.approx(two, abs=0.05)
+    nowhere = gaussian_of(torch.zeros(9, 2), "full")
+    torch.testing.assert_close(nowhere.scale, 1e-4 * torch.eye(2))
+    with pytest.raises(SupportError, match="not finite"):
+        gaussian_of(torch.tensor([[0.0], [torch.nan]]), "full")
 
 
 MAKERS = {

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 import reparam as rp
-from reparam.errors import RunError
+from reparam.errors import OptionError, RunError
 from reparam.models.latent import LatentModel
 from reparam.priors import StandardNormal
 from reparam.runs.chosen_prior import choose_prior
+from reparam.variants.fitted_prior import FittedPrior
 from tests.support import Function, normal
 
 NOISE = 0.5
@@ -58,20 +59,60 @@ def test_codes_of_a_standard_normal_keep_it() -> None:
     assert isinstance(model.prior, StandardNormal)
 
 
-def test_clusters_of_images_with_the_moments_of_the_prior_keep_it() -> None:
+@pytest.mark.parametrize(("noise", "is_chosen"), [(0.5, False), (0.1, True)])
+def test_images_keep_the_standard_normal_for_less_than_a_nat(noise: float, is_chosen: bool) -> None:
+    """Two clusters with the moments of the prior: a mixture gains 0.7 nats, or 3.8 nats."""
     torch.manual_seed(0)
-    x = torch.cat([torch.full((500, 1, 1, 2), s) for s in (-1.0, 1.0)]) * (1 - NOISE**2) ** 0.5
+    x = torch.cat([torch.full((500, 1, 1, 2), s) for s in (-1.0, 1.0)]) * (1 - noise**2) ** 0.5
 
     def encoder(x: Tensor, c: Tensor | None = None) -> Independent:
-        q: Independent = normal(x.flatten(1), NOISE)
+        q: Independent = normal(x.flatten(1), noise)
         return q
 
     model = LatentModel(
         Function(encoder),
-        Function(lambda z, c=None: normal(z.unflatten(-1, (1, 1, 2)), NOISE)),
+        Function(lambda z, c=None: normal(z.unflatten(-1, (1, 1, 2)), noise)),
         StandardNormal(2),
     )
-    assert choose_prior(model, rp.data.from_arrays(x), seed=0) is None
+    found = choose_prior(model, rp.data.from_arrays(x), seed=0)
+    assert (found is not None) == is_chosen
+    # log N(x; 0, I) of one cluster, and the density of the mixture, to which both contribute.
+    parts = MixtureSameFamily(
+        Categorical(torch.ones(2)), normal(torch.stack([x[0], x[-1]]).flatten(1), noise)
+    )
+    z = parts.sample((20_000,))
+    best = float((parts.log_prob(z) - StandardNormal(2)().log_prob(z)).mean())
+    assert (best > 1) == is_chosen
+    if found is not None:
+        assert found.gain == pytest.approx(best, abs=0.1)
+
+
+def test_correlated_codes_are_one_gaussian() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3000, 3) @ torch.tensor([[1.0, 0.9, 0.0], [0.0, 0.4, 0.0], [0.0, 0.0, 1.0]])
+    model = passing(3)
+    found = choose_prior(model, rp.data.from_arrays(x), seed=0, budget=60.0)
+    assert found is not None
+    assert found.fitted.covariance == "full"
+    assert found.fitted.options["n_components"] == 1
+    z = model.prior().sample((50_000,))
+    expected = torch.cov(x.T) + NOISE**2 * torch.eye(3)
+    torch.testing.assert_close(torch.cov(z.T), expected, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("covariance", [None, "full", "half"])
+def test_a_description_without_a_covariance_is_of_an_older_run(covariance: str | None) -> None:
+    stored = {"prior": "mixture", "latent_dim": 2, "options": {"n_components": 5}}
+    if covariance == "half":
+        with pytest.raises(OptionError, match="unknown covariance 'half'"):
+            FittedPrior.from_dict(stored | {"covariance": covariance})
+        return
+    fitted = FittedPrior.from_dict(
+        stored | ({} if covariance is None else {"covariance": covariance})
+    )
+    assert fitted.covariance == (covariance or "diagonal")
+    prior = fitted.build(rp.DataSpec((4,), "binary"), None)
+    assert prior.state_dict()["scale"].dim() == (2 if covariance else 1)
 
 
 def test_too_few_rows_keep_the_standard_normal() -> None:

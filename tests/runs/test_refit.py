@@ -110,7 +110,9 @@ def test_few_rows_keep_the_moments_of_their_codes() -> None:
     assert isinstance(found.prior, Standardized)
     expected = torch.full((2,), (0.1**2 + NOISE**2) ** 0.5)
     one = torch.eye(2)
-    scale = torch.stack([found.prior.map(u) - found.prior.map(torch.zeros(2)) for u in one])
+    scale = torch.stack(
+        [found.prior.to_codes(u) - found.prior.to_codes(torch.zeros(2)) for u in one]
+    )
     torch.testing.assert_close(scale.norm(dim=0), expected, atol=0.05, rtol=0)
     assert fitted.steps <= 40
 

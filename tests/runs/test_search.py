@@ -40,6 +40,7 @@ class TestRule:
             (12, 64, [8, 16, 32, 12]),
             (1000, 64, [8, 16, 32, 64, 48]),
             (1000, 5, [4, 5]),
+            (1000, 784, [16, 32, 64, 128, 96]),
             (2, 3, [2, 3]),
             (1, 1, []),
         ],
@@ -54,8 +55,18 @@ class TestRule:
             seen.append(size)
             return rows - (truth - size if size < truth else 0.001 * (size - truth))
 
-        assert search._chosen_size(largest, scores) == min(truth, largest)
+        assert search._chosen_size(largest, scores) == min(truth, largest, search.SIZES[-1])
         assert seen == tried
+
+    def test_tries_five_sizes_at_most(self) -> None:
+        seen = []
+
+        def scores(size: int) -> Tensor:
+            seen.append(size)
+            return 0.01 * torch.arange(200.0) - abs(size - 4)
+
+        assert search._chosen_size(784, scores) == 4
+        assert seen == [16, 32, 8, 4, 2]
 
     def test_the_smallest_within_one_standard_error_is_preferred(self) -> None:
         rows = torch.randn(400, generator=torch.Generator().manual_seed(0))

@@ -23,8 +23,9 @@ class Options:
     """Draw a run: loss curves, the latent codes by class, the KL of each dimension.
 
     For two latents it also draws their scatter plot and a 15 × 15 grid of decoded quantiles, of the
-    standard normal prior or, where the prior was fitted to the codes, of their Gaussian. For
-    clusters of images it draws a row of members and a row of samples of each cluster.
+    standard normal prior or, where the prior was fitted to the codes, of the Gaussian with their
+    mean and covariance, where a step to the right may change both. For clusters of images it draws
+    a row of members and a row of samples of each cluster.
 
     Arguments:
         out: The folder of the pictures; the run's own by default.
@@ -85,7 +86,9 @@ def draw(run: Run, options: Options, folder: Path) -> list[Path]:
 def _decoded(run: Run, standardized: Tensor) -> Tensor:
     """Return the means of p(x | z) of standardized codes, with shape (N, D).
 
-    A fitted prior has mean and covariance of the codes.
+    A fitted prior has the mean and covariance of the codes.
     """
     prior = run.model.prior
-    return run.decode(prior.map(standardized) if isinstance(prior, Standardized) else standardized)
+    if isinstance(prior, Standardized):
+        standardized = prior.to_codes(standardized.to(prior.loc))
+    return run.decode(standardized)

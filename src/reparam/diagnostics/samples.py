@@ -5,7 +5,7 @@ import numpy as np
 from reparam.batch import in_chunks
 from reparam.diagnostics.context import DiagnosticContext
 from reparam.diagnostics.finding import Evidence, Finding, NotApplicable, check
-from reparam.evaluation.copies import FEWEST, N_COMPARED, N_TRAIN, copies, drawn_like, unseen_like
+from reparam.evaluation.copies import FEWEST, N_COMPARED, N_TRAIN, copies, drawn_like, means_of
 from reparam.evaluation.marginals import Values, by_chance, distance, rank_correlations
 from reparam.pictures import is_picturable
 from reparam.priors import NoPrior
@@ -40,16 +40,16 @@ def copied(context: DiagnosticContext) -> Finding:
     drawn = drawn_like(model, spec, n, held.c, mean=mean, seed=context.seed)
     train = context.train if context.more is None else context.more(N_TRAIN)
     some = next(in_chunks(held, N_COMPARED))
-    unseen = unseen_like(model, spec, some, mean=mean, seed=context.seed)
-    found = copies(drawn, unseen, train.x, spec, model)
+    means = means_of(model, spec, some, context.seed) if mean else None
+    found = copies(drawn, some.x, train.x, spec, model, means)
     if not found.is_known:
         raise NotApplicable("unseen examples are copies of training examples too")
     text = (
         f"{found.share:.1%} of {n} samples are as near to one of {len(train):,} training examples "
         f"as {found.n_near} of {len(found.of_unseen)} unseen ones are; by chance it would be up to "
-        f"{found.by_chance:.1%}"
+        f"{found.by_chance:.1%}; {found.twins:.1%} are less than half as far"
     )
-    evidence = Evidence(text, share=found.share, by_chance=found.by_chance)
+    evidence = Evidence(text, share=found.share, by_chance=found.by_chance, twins=found.twins)
     if not found.are_likely:
         return evidence.fine("samples are no nearer to training examples than unseen examples are")
     return evidence.advice(

@@ -32,13 +32,15 @@ class TriangularTransform(Transform):
         self.loc, self.scale_tril = loc, scale_tril
 
     def _call(self, x: Tensor) -> Tensor:
+        dtype = torch.promote_types(x.dtype, self.loc.dtype)
         with without_autocast(x.device):
-            return self.loc + x @ self.scale_tril.T
+            return self.loc + x.to(dtype) @ self.scale_tril.T.to(dtype)
 
     def _inverse(self, y: Tensor) -> Tensor:
+        rows = (y - self.loc).reshape(-1, y.shape[-1])
         with without_autocast(y.device):
-            rows = (y - self.loc).reshape(-1, y.shape[-1])
-            found = torch.linalg.solve_triangular(self.scale_tril, rows.T, upper=False).T
+            scale = self.scale_tril.to(rows.dtype)
+            found = torch.linalg.solve_triangular(scale, rows.T, upper=False).T
         return found.reshape(y.shape)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:

@@ -28,6 +28,10 @@ NEAREST = 0.01
 
 _CHUNK = 100
 
+TWIN = 0.5
+"""A sample is a twin of a training example where it is nearer than this share of the near distance
+of unseen examples themselves, whatever is made of these."""
+
 CHANCE, LEAST = 0.99, 0.05
 """The probability with which chance makes a smaller share of near samples, and the least share of
 them that is one of copies."""
@@ -44,6 +48,8 @@ class Copies:
         n_near: The number of unseen examples that are near.
         share: The share of samples that are as near.
         by_chance: The share that samples without copies exceed in one case of a hundred.
+        twins: The share of samples that are twins of training examples.
+        is_known: Whether most unseen examples are no copies of training examples themselves.
     """
 
     of_samples: NDArray[np.float64]
@@ -52,20 +58,23 @@ class Copies:
     n_near: int
     share: float
     by_chance: float
-
-    @property
-    def is_known(self) -> bool:
-        """Whether most unseen examples are no copies of training examples themselves."""
-        return float(np.median(self.of_unseen)) > 0
+    twins: float
+    is_known: bool
 
     @property
     def are_likely(self) -> bool:
         """Whether some samples may be copies."""
-        return self.is_known and self.share > max(LEAST, self.by_chance)
+        is_beyond_chance = self.share > max(LEAST, self.by_chance)
+        return self.is_known and (is_beyond_chance or self.twins > LEAST)
 
 
 def copies(
-    drawn: Tensor, unseen: Tensor, train: Tensor, spec: DataSpec, model: LatentModel | None = None
+    drawn: Tensor,
+    unseen: Tensor,
+    train: Tensor,
+    spec: DataSpec,
+    model: LatentModel | None = None,
+    means: Tensor | None = None,
 ) -> Copies:
     r"""Return how near drawn examples are to training examples.
 
@@ -73,12 +82,18 @@ def copies(
     examples reach. Of N samples from the distribution of the data the number that does is at most
     beta-binomial, with parameters N, s + 1 and M - s, also where distances are equal.
 
+    Where samples are means of p(x | z), the unseen examples are replaced by such means, which are
+    as smooth. A decoder that gives back training examples for any code would hide so: samples that
+    are much nearer than unseen examples themselves are twins.
+
     Arguments:
         drawn: The samples, with shape (N, \*shape).
         unseen: Examples that the model was not trained on, with shape (M, \*shape).
         train: The training examples, with shape (T, \*shape).
         spec: The properties of the data.
         model: The model that reads rows of a table; None for other data.
+        means: Means of p(x | z) at codes of the unseen examples, with shape (M, \*shape), where
+            samples are means; None otherwise.
 
     Example:
         >>> x = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
@@ -90,14 +105,19 @@ def copies(
         True
     """
     n, m = len(drawn), len(unseen)
-    both = distances(torch.cat([drawn, unseen]), train, spec, model)
+    compared = torch.cat([drawn, unseen] if means is None else [drawn, unseen, means])
+    both = distances(compared, train, spec, model)
     nearest = both.min(1)
-    of_unseen = nearest[n:]
-    threshold = np.sort(of_unseen)[max(1, round(NEAREST * m)) - 1]
+    itself, of_unseen = nearest[n : n + m], nearest[-m:]
+    place = max(1, round(NEAREST * m)) - 1
+    threshold, near = np.sort(of_unseen)[place], np.sort(itself)[place]
     s = int((of_unseen <= threshold).sum())
     share = float((nearest[:n] <= threshold).mean())
     by_chance = 1.0 if s == m else float(betabinom.ppf(CHANCE, n, s + 1, m - s)) / n
-    return Copies(nearest[:n], of_unseen, both[:n].argmin(1), s, share, by_chance)
+    twins = float((nearest[:n] < TWIN * near).mean())
+    is_known = float(np.median(itself)) > 0
+    places = both[:n].argmin(1)
+    return Copies(nearest[:n], of_unseen, places, s, share, by_chance, twins, is_known)
 
 
 def distances(
@@ -153,23 +173,15 @@ def drawn_like(
     return found.reshape(-1, *spec.shape)
 
 
-def unseen_like(
-    model: LatentModel, spec: DataSpec, examples: Batch, *, mean: bool, seed: int
-) -> Tensor:
-    r"""Return unseen examples as ``drawn_like`` returns samples, with shape (N, \*shape).
-
-    Means of p(x | z) are smoother than examples, and so nearer to any of them. They are compared
-    with the means at the codes of unseen examples.
+def means_of(model: LatentModel, spec: DataSpec, examples: Batch, seed: int) -> Tensor:
+    r"""Return the means of p(x | z) at the codes of examples, with shape (N, \*shape).
 
     Arguments:
         model: The model.
         spec: The properties of the data.
-        examples: Examples that the model was not trained on.
-        mean: Whether samples are means of p(x | z).
+        examples: The examples.
         seed: The seed of all draws.
     """
-    if not mean:
-        return examples.x
     with isolated(model, seed=seed) as device:
         moved = (to_device(part, device) for part in in_chunks(examples, _CHUNK))
         found = torch.cat([model.reconstruct(part.x, part.c).cpu() for part in moved])

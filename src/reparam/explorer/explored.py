@@ -74,13 +74,13 @@ class Explored:
     @cached_property
     def n_examples(self) -> int:
         """The number of examples that can be picked."""
-        return min(N_POINTS, len(self.view.held))
+        return min(N_POINTS, len(self.view.shown))
 
     def example(self, number: int) -> Batch:
-        """Return a held-out example as a batch of one."""
-        held, place = self.view.held, slice(number, number + 1)
-        y = None if held.y is None else held.y[place]
-        return Batch(held.x[place], y, None if held.c is None else held.c[place])
+        """Return an example of the map as a batch of one."""
+        shown, place = self.view.shown, slice(number, number + 1)
+        y = None if shown.y is None else shown.y[place]
+        return Batch(shown.x[place], y, None if shown.c is None else shown.c[place])
 
     @cached_property
     def on_sphere(self) -> bool:
@@ -119,11 +119,11 @@ class Explored:
         """
         view, n, schema = self.view, self.n_examples, self.run.spec.schema
         found: dict[str, tuple[list[str], list[int]]] = {}
-        if view.held.y is not None:
-            found["label"] = (view.class_names, view.held.y[:n].tolist())
+        if view.shown.y is not None:
+            found["label"] = (view.class_names, view.shown.y[:n].tolist())
         for j, column in enumerate(() if schema is None else schema.features):
             if column.is_class:
-                labels = view.held.x[:n, j].nan_to_num(-1).long().tolist()
+                labels = view.shown.x[:n, j].nan_to_num(-1).long().tolist()
                 found[column.name] = ([str(v) for v in column.values], labels)
         return found
 

@@ -20,7 +20,7 @@ class Pick:
         example: The example, a batch of one.
         name: What it is called on the page.
         z: The mean of q(z | x, c), with shape (D,); None where there is no map.
-        number: Its number among the held-out examples; None for one of the user's own.
+        number: Its number among the examples of the map; None for one of the user's own.
     """
 
     example: Batch
@@ -48,7 +48,7 @@ class Session:
     def __init__(self, explored: Explored) -> None:
         self.explored = explored
         self.label: int | None = 0 if self.takes_label else None
-        self.covariates = self._covariates_of(explored.view.held.c)
+        self.covariates = self._covariates_of(explored.view.shown.c)
         self._plane: Plane | None = None if explored.codes is None else explored.plane()
         self._z: Tensor | None = None
         self._n_drawn = 0
@@ -133,8 +133,8 @@ class Session:
         self._z[dimension] = value
 
     def pick_number(self, number: int) -> None:
-        """Pick a held-out example by its number."""
-        y, names = self.explored.view.held.y, self.explored.view.class_names
+        """Pick an example of the map by its number."""
+        y, names = self.explored.view.shown.y, self.explored.view.class_names
         label = -1 if y is None else int(y[number])
         name = f"example {number}" + (f", class {names[label]}" if label >= 0 else "")
         self.pick(self.explored.example(number), name, number)
@@ -145,7 +145,7 @@ class Session:
         Arguments:
             example: The example, a batch of one.
             name: What it is called on the page.
-            number: Its number among the held-out examples; None for one of the user's own.
+            number: Its number among the examples of the map; None for one of the user's own.
         """
         z = self.explored.encoded(example).float() if self.has_map else None
         self.before = self.picked if self.picked.name else None

@@ -93,7 +93,7 @@ def far_codes(model: LatentModel, examples: Batch, seed: int = 0) -> tuple[float
 
     Arguments:
         model: The model.
-        examples: Some hundred examples, anywhere.
+        examples: About a thousand examples, anywhere.
         seed: The seed of the draws.
     """
     prior = dict(model.named_children()).get("prior")

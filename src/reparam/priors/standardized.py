@@ -17,13 +17,16 @@ from torch.distributions import (
 )
 
 from reparam.distributions.triangular import TriangularTransform
-from reparam.errors import unknown
+from reparam.errors import SupportError, unknown
 from reparam.priors.fixed import StandardNormal
 from reparam.priors.prior import Prior
 from reparam.utils.arguments import numbers
 
 Covariance = Literal["diagonal", "full"]
 """The covariance that codes are standardized by."""
+
+_LEAST_SCALE = 1e-4
+"""The scale of a dimension in which all codes are equal."""
 
 MOST_DIM = 512
 """The largest number of dimensions whose full covariance is tried."""
@@ -73,23 +76,32 @@ class Standardized(Prior):
         A dimension in which all codes are equal gets a small scale. A full covariance is shrunk as
         much as the number of codes demands.
 
+        Raises:
+            SupportError: Codes that are not finite.
+
         References:
             Ledoit & Wolf, A well-conditioned estimator for large-dimensional covariance matrices,
             Journal of Multivariate Analysis, 2004.
         """
         from sklearn.covariance import ledoit_wolf
 
-        mean, scale = codes.mean(0), codes.std(0).clamp(min=1e-4)
+        if not bool(codes.isfinite().all()):
+            raise SupportError("some codes are not finite: no prior describes them; train again")
+        mean, spread = codes.mean(0), codes.std(0)
+        scale = spread.clamp(min=_LEAST_SCALE)
         self.loc.copy_(mean)
         if self.scale.dim() == 1:
             self.scale.copy_(scale)
             return
         correlations, _ = ledoit_wolf(((codes - mean) / scale).double().cpu().numpy())
+        constant = (spread < _LEAST_SCALE).nonzero().flatten().cpu().numpy()
+        correlations[constant, :] = correlations[:, constant] = 0.0
+        correlations[constant, constant] = 1.0
         root = torch.from_numpy(np.linalg.cholesky(correlations)).to(codes)
         self.scale.copy_(scale[:, None] * root)
 
     @property
-    def map(self) -> Transform:
+    def to_codes(self) -> Transform:
         """The map from standardized codes to codes."""
         if self.scale.dim() == 1:
             return AffineTransform(self.loc, self.scale, event_dim=1)
@@ -102,12 +114,12 @@ class Standardized(Prior):
 
     def standardized(self, codes: Tensor) -> Tensor:
         """Return codes with mean zero and covariance one."""
-        found: Tensor = self.map.inv(codes)
+        found: Tensor = self.to_codes.inv(codes)
         return found
 
     def forward(self, c: Tensor | None = None) -> Distribution:
         """Return p(z | c) for c with shape (B, C)."""
-        return TransformedDistribution(self.prior(c), self.map, validate_args=False)
+        return TransformedDistribution(self.prior(c), self.to_codes, validate_args=False)
 
 
 def gaussian_of(codes: Tensor, covariance: Covariance) -> Standardized:

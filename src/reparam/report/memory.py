@@ -14,7 +14,7 @@ from reparam.evaluation.copies import (
     Copies,
     copies,
     drawn_like,
-    unseen_like,
+    means_of,
 )
 from reparam.models.latent import as_latent
 from reparam.pictures import grid, is_picturable
@@ -36,8 +36,8 @@ def memory(view: View) -> Iterator[Section]:
     drawn = drawn_like(model, spec, N_COMPARED, view.held.c, mean=mean, seed=view.seed)
     train = view.some("train", N_TRAIN).x
     some = next(in_chunks(view.held, N_COMPARED))
-    held = unseen_like(model, spec, some, mean=mean, seed=view.seed)
-    found = copies(drawn, held, train, spec, view.latent)
+    means = means_of(model, spec, some, view.seed) if mean else None
+    found = copies(drawn, some.x, train, spec, view.latent, means)
     figure = new_figure(7.0, 3.2)
     axes = new_axes(figure)
     of_samples, of_unseen = found.of_samples, found.of_unseen
@@ -61,9 +61,9 @@ def memory(view: View) -> Iterator[Section]:
         "memory",
         "Does it copy its training examples?",
         f"{100 * found.share:.1f} ± {100 * error:.1f} % of the samples are as near to a training "
-        f"example as {found.n_near} of {len(held)} unseen examples are; by chance it would be up "
-        f"to {100 * found.by_chance:.1f} %: {_verdict(found)}."
-        + (smooth if is_picturable(spec) else ""),
+        f"example as {found.n_near} of {len(some)} unseen examples are; by chance it would be up "
+        f"to {100 * found.by_chance:.1f} %. {100 * found.twins:.1f} % are less than half as far: "
+        f"{_verdict(found)}." + (smooth if is_picturable(spec) else ""),
         body,
     )
 

@@ -121,9 +121,10 @@ class View:
     @cached_property
     def class_names(self) -> list[str]:
         """The names of the classes of the labels, or their numbers; empty without labels."""
-        y = self.train.y
-        numbered = [] if y is None else [str(k) for k in range(int(y.max()) + 1)]
-        return list(self.data.class_names) or numbered
+        labels = [each.y for each in (self.train, self.shown, self.held) if each.y is not None]
+        largest = max((int(y.max()) for y in labels), default=-1)
+        n = max(self.run.spec.n_classes or 0, largest + 1) if labels else 0
+        return list(self.data.class_names) or [str(k) for k in range(n)]
 
     @property
     def n_examples(self) -> int:

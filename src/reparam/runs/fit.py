@@ -28,7 +28,7 @@ from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
 from reparam.runs.budget import planned
-from reparam.runs.chosen_prior import SHARE, choose_prior, chooses_prior
+from reparam.runs.chosen_prior import SHARE, choose_prior_together, chooses_prior
 from reparam.runs.config import (
     FITTED,
     checked_config,
@@ -459,18 +459,18 @@ def fit(
             note(trainer.validation.summary)
         prior = None
         if may_choose_prior:
-            prior = choose_prior(
+            prior = choose_prior_together(
                 cast(LatentModel, recipe.model),
                 cast(Dataset, source),
+                runtime,
                 seed,
-                # The clocks of several processes differ, and so would their choices.
-                inf
-                if options.budget is None or devices * nodes > 1
-                else seconds_of(options.budget),
+                inf if options.budget is None else seconds_of(options.budget),
             )
         if prior is not None:
             config[FITTED] = prior.fitted.to_dict()
-        if folder is not None and run.is_main and (prior or trainer.validation.kept_first):
+        # A run that was ended before its weights were kept may have stored another choice.
+        is_new = prior is not None or FITTED in stored or trainer.validation.kept_first
+        if folder is not None and run.is_main and is_new:
             folder.write_config(config)
         if folder is not None and run.is_main:
             finished = {"step": trainer.progress.step, "seconds": trainer.progress.seconds}

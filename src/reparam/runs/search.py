@@ -196,7 +196,7 @@ def _chosen_size(largest: int, scores: Callable[[int], Tensor]) -> int:
             break
     best = _best(found)
     between = (max((size for size in found if size < best), default=best) + best) // 2
-    if between not in found:
+    if between not in found and len(found) < MOST_SIZES:
         found[between] = scores(int(between))
     return int(_best(found))
 

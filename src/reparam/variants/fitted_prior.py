@@ -60,6 +60,8 @@ class FittedPrior:
             raise unknown("prior", str(self.prior), get_args(FittedKind))
         if self.covariance not in get_args(Covariance):
             raise unknown("covariance", str(self.covariance), get_args(Covariance))
+        if self.prior == "vamp" and self.covariance == "full":
+            raise OptionError("covariance='full': prior='vamp' does not standardize codes; drop it")
         known = parameters_of(PRIORS[self.prior].kind)
         for name in self.options:
             if name not in known:

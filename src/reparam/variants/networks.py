@@ -38,9 +38,14 @@ _NETWORKS: Mapping[bool, Mapping[str, Any]] = {
 """The defaults of the networks, of tables (True) and of other data (False)."""
 
 
+USUAL_LATENTS = 20
+"""The latent dimensions of most variants; others choose a size of their own, such as a small one of
+which every dimension has a meaning."""
+
 SMALL_IMAGE, ENTRIES_PER_LATENT, MOST_LATENTS = 1000, 24, 128
 """Images of more entries than the first number, as photographs of 32 × 32 pixels, have a latent
-dimension for every 24 entries, and up to 128: see docs/defaults-images.md."""
+dimension for every 24 entries, and up to 128, where the usual number is the default: see
+docs/defaults-images.md."""
 
 
 def with_data_defaults(
@@ -74,7 +79,7 @@ def with_data_defaults(
         size = found["latent_dim"]
         if spec.is_table:
             found["latent_dim"] = min(size, max(2, spec.dim))
-        elif spec.is_image and spec.dim > SMALL_IMAGE:
+        elif spec.is_image and spec.dim > SMALL_IMAGE and size == USUAL_LATENTS:
             found["latent_dim"] = max(size, min(spec.dim // ENTRIES_PER_LATENT, MOST_LATENTS))
     return found
 

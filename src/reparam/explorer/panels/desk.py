@@ -46,7 +46,7 @@ class Desk:
         self._followers.append(show)
 
     async def pick_number(self, number: int) -> None:
-        """Pick a held-out example; the nearest number where it does not exist."""
+        """Pick an example of the map; the nearest number where it does not exist."""
         number = min(max(number, 0), self.explored.n_examples - 1)
         await run.io_bound(self.session.pick_number, number)
         await self.show()

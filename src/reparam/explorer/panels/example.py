@@ -29,8 +29,7 @@ class ExamplePanel:
         with section(
             "example",
             "An example",
-            "What the model makes of one example that training did not see, and how probable it "
-            "finds it.",
+            "What the model makes of one of the examples of the map, and how probable it finds it.",
         ):
             with ui.element("div").classes("controls"):
                 self.number = ui.number(f"number, 0 to {last}", value=0, min=0, max=last)
