@@ -138,6 +138,10 @@ class TestFit:
         again = rp.fit(rp.variants.vae, clustered(), out=tmp_path / "run", resume=True, **OPTIONS)
         assert torch.equal(again.sample(5, seed=1), run.sample(5, seed=1))
 
+    def test_an_objective_of_the_users_own_keeps_the_prior(self) -> None:
+        run = rp.fit(rp.variants.vae, clustered(), objective=rp.objectives.ELBO(), **OPTIONS)
+        assert isinstance(run.latent_model.prior, StandardNormal)
+
     def test_it_is_chosen_again_where_the_weights_were_lost(self, tmp_path: Path) -> None:
         run = rp.fit(rp.variants.vae, clustered(), out=tmp_path / "run", **OPTIONS)
         for ending in ("json", "safetensors"):

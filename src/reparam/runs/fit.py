@@ -302,7 +302,8 @@ def fit(
     machine = MachineOptions(str(device), cast(PrecisionName, resolved), devices, nodes)
     runtime = _runtime(machine, batch_size or BATCH_SIZE)
     progress = progress and runtime.rank == 0
-    may_choose_prior = chooses_prior(recipe, source, options)
+    # An objective of the user's own is of the model as it is.
+    may_choose_prior = objective is None and chooses_prior(recipe, source, options)
     length, n_small = _recorded_length(stored), 0
     if length is None and options.budget is not None:
         recipe.model.to(runtime.device)
