@@ -49,9 +49,12 @@ FOLDS, FEW_ROWS = 5, 1000
 """Fewer rows than the second number are held out in turn, in this number of folds; of more rows one
 fold is enough."""
 
-SHARE, OF_EM, OF_ENCODER = 0.04, 0.5, 0.2
-"""The share of a budget of time in which a prior is chosen; and the parts of it in which several
-sizes of mixtures are tried, and rows are encoded."""
+SHARE, MOST_SHARE, SECONDS = 0.04, 0.1, 2.0
+"""The share of a budget of time in which a prior is chosen; of a short one up to the second share,
+for as many seconds."""
+
+OF_EM, OF_ENCODER = 0.6, 0.2
+"""The parts of this time in which several sizes of mixtures are tried, and rows are encoded."""
 
 N_CODES, DRAWS = 10_000, 4
 """The approximate number of codes, of which a row has 4 at most: more rows say more than more codes
@@ -98,6 +101,21 @@ def chooses_prior(recipe: Recipe, source: Dataset | Stream, options: TrainingOpt
     )
 
 
+def seconds_of_prior(budget: float) -> float:
+    """Return the seconds of a budget in which a prior is chosen.
+
+    >>> seconds_of_prior(5), seconds_of_prior(30), seconds_of_prior(600)
+    (0.5, 2.0, 24.0)
+    """
+    return max(SHARE * budget, min(MOST_SHARE * budget, SECONDS))
+
+
+def import_mixtures() -> None:
+    """Import what the choice of a prior needs: a second that a budget has to know of."""
+    import sklearn.covariance  # noqa: F401
+    import sklearn.mixture  # noqa: F401
+
+
 def choose_prior(
     model: LatentModel, source: Dataset, seed: int, budget: float = inf
 ) -> ChosenPrior | None:
@@ -107,18 +125,19 @@ def choose_prior(
         model: The trained model, whose prior is a standard normal.
         source: Its data.
         seed: The seed of all draws.
-        budget: The seconds of the run, of which about ``SHARE`` is used.
+        budget: The seconds of the run, of which ``seconds_of_prior`` are used.
     """
     has_held = "validation" in source.splits
     split = "validation" if has_held else "train"
-    n = _n_rows(model, source, seed, OF_ENCODER * SHARE * budget)
+    seconds = seconds_of_prior(budget)
+    n = _n_rows(model, source, seed, OF_ENCODER * seconds)
     codes = codes_of(model, source.some("train", n, seed), seed)
     if len(codes) < FEWEST_ROWS:
         return None
     n_held = max(_CHUNK, round(HELD_SHARE * n))
     held = codes_of(model, source.some(split, n_held, seed), seed) if has_held else None
     pairs = list(_pairs(codes, held, seed))
-    best = best_mixture(pairs, SIZES, seed, OF_EM * SHARE * budget)
+    best = best_mixture(pairs, SIZES, seed, OF_EM * seconds)
     standard = StandardNormal(codes.shape[-1])()
     normal = np.mean([float(standard.log_prob(held).mean()) for _, held in pairs])
     gain = best.density - float(normal)

@@ -28,7 +28,12 @@ from reparam.objectives import ELBO, ModelObjective, Objective
 from reparam.objectives.recipe import Recipe, replace
 from reparam.pictures import is_picturable
 from reparam.runs.budget import planned
-from reparam.runs.chosen_prior import SHARE, choose_prior_together, chooses_prior
+from reparam.runs.chosen_prior import (
+    choose_prior_together,
+    chooses_prior,
+    import_mixtures,
+    seconds_of_prior,
+)
 from reparam.runs.config import (
     FITTED,
     checked_config,
@@ -307,10 +312,13 @@ def fit(
     length, n_small = _recorded_length(stored), 0
     if length is None and options.budget is not None:
         recipe.model.to(runtime.device)
-        seconds_of_prior = SHARE * seconds_of(options.budget) if may_choose_prior else 0.0
+        for_prior = 0.0
+        if may_choose_prior:
+            import_mixtures()
+            for_prior = seconds_of_prior(seconds_of(options.budget))
         batch_size, length, n_small = planned(
             options.budget,
-            lambda: time.perf_counter() - began + seconds_of_prior,
+            lambda: time.perf_counter() - began + for_prior,
             recipe,
             source,
             options,
