@@ -132,7 +132,7 @@ def choose_prior(
     seconds = seconds_of_prior(budget)
     n = _n_rows(model, source, seed, OF_ENCODER * seconds)
     codes = codes_of(model, source.some("train", n, seed), seed)
-    if len(codes) < FEWEST_ROWS:
+    if len(codes) < FEWEST_ROWS or not bool(codes.isfinite().all()):
         return None
     n_held = max(_CHUNK, round(HELD_SHARE * n))
     held = codes_of(model, source.some(split, n_held, seed), seed) if has_held else None
