@@ -251,6 +251,7 @@ class TestWalk:
         reparam(f"refit-prior {run} --prior mixture --steps 0 --out {tmp_path / 'new'}")
         made = reparam(f"plot {tmp_path / 'new'} --out {tmp_path / 'plots'}").out
         assert "quantile-grid.png" in made
+        assert "kl-per-dimension.png" in made
 
     def test_models_and_data_list_the_registries(self) -> None:
         listed = {line.split()[0] for line in reparam("models").out.splitlines() if line.strip()}

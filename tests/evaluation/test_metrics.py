@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from reparam import evaluation, variants
 from reparam.batch import Batch
@@ -23,7 +24,10 @@ from reparam.evaluation import (
 )
 from reparam.evaluation import metric as declarations
 from reparam.evaluation.context import Context
-from tests.support import BINARY, binary
+from reparam.evaluation.latents.activity import kl_from_standard_normal
+from reparam.models.latent import LatentModel
+from reparam.priors import Mixture, StandardNormal
+from tests.support import BINARY, Function, binary, normal
 
 # The keys of evaluation.json of the first release, which stay.
 KEYS = """
@@ -169,3 +173,17 @@ def test_everything_follows_from_the_declaration_of_a_metric() -> None:
     assert compared.differences[0].figures["ink"].value == pytest.approx(2.5)
     assert compared.to_dict()["runs"][0]["ink"] == found.ink
     assert "ink higher" in " ".join(str(compared).split())
+
+
+def test_the_kl_from_a_standard_normal_is_torchs_whatever_the_prior_is() -> None:
+    x = torch.randn(300, 2, generator=torch.Generator().manual_seed(0))
+    encoder = Function(lambda x, c=None: normal(2 * x, 0.3))
+    decoder = Function(lambda z, c=None: normal(z, 1.0))
+    for prior in (StandardNormal(2), Mixture(2, n_components=3)):
+        found = kl_from_standard_normal(LatentModel(encoder, decoder, prior), Batch(x), chunk=70)
+        assert found is not None
+        expected = kl_divergence(Normal(2 * x, 0.3), Normal(0.0, 1.0))
+        torch.testing.assert_close(found, expected.double())
+    correlated = Function(lambda x, c=None: MultivariateNormal(x, torch.eye(2)))
+    model = LatentModel(correlated, decoder, StandardNormal(2))
+    assert kl_from_standard_normal(model, Batch(x)) is None

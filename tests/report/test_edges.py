@@ -89,6 +89,12 @@ def test_few_held_out_rows_give_way_to_training_rows(n_test: int, shown: str) ->
     assert f"Of {shown}: the rank correlation" in page
 
 
+def test_a_fitted_prior_shows_the_kl_of_each_dimension_from_a_standard_normal() -> None:
+    run = rp.fit(lambda spec: rp.variants.vae(spec, latent_dim=3), digits(), **FEW)
+    page = page_of(run.with_prior("mixture", n_components=2, steps=0))
+    assert "The KL is that from a standard normal" in page
+
+
 @pytest.mark.parametrize("latent_dim", [1, 500])
 def test_few_and_many_latent_dimensions(latent_dim: int) -> None:
     # The prior is named, for fitting mixtures to codes of 500 dimensions takes long.

@@ -11,6 +11,7 @@ from reparam.cli.options import ExampleOptions, RunOptions
 from reparam.cli.output import elsewhere
 from reparam.cli.parse import verb
 from reparam.evaluation import evaluate
+from reparam.evaluation.latents.activity import kl_from_standard_normal
 from reparam.models.latent import LatentModel
 from reparam.pictures import grid, is_picturable, save
 from reparam.plots.clusters import N_COLUMNS, member_rows, sample_rows
@@ -65,6 +66,9 @@ def draw(run: Run, options: Options, folder: Path) -> list[Path]:
     plots.save_figure(figure, made[-1])
     result = evaluate(run.model, batch, run.spec, n_samples=1, device=run.device)
     parts = [value for value in result.kl_per_dimension or () if value is not None]
+    if not parts and isinstance(run.model.prior, Standardized):
+        found = kl_from_standard_normal(run.latent_model, batch)
+        parts = [] if found is None else found.mean(0).tolist()
     if parts:
         made.append(folder / "kl-per-dimension.png")
         plots.save_figure(plots.kl_per_dimension(parts), made[-1])

@@ -7,8 +7,11 @@ from html import escape
 from reparam.diagnostics import Diagnosis
 from reparam.errors import DataError
 from reparam.evaluation.figure import formatted
+from reparam.evaluation.latents.activity import kl_from_standard_normal
 from reparam.evaluation.metric import quantities
+from reparam.models.latent import LatentModel
 from reparam.plots import kl_per_dimension, loss_curves
+from reparam.priors import Standardized
 from reparam.report.facts import facts
 from reparam.report.section import Section, details, sentence, svg, table
 from reparam.report.view import View
@@ -106,6 +109,8 @@ def dimensions(view: View) -> Iterator[Section]:
     if found is None:
         return
     values, errors = found.facts.kl_per_dimension, found.facts.kl_per_dimension_stderr
+    if not values and view.latent is not None and isinstance(view.latent.prior, Standardized):
+        yield from _of_standard_normal(view, view.latent)
     if values:
         some = [0.0 if v is None else v for v in values]
         bars = None if errors is None else [0.0 if e is None else e for e in errors]
@@ -127,6 +132,22 @@ def dimensions(view: View) -> Iterator[Section]:
             "the prior gives it.",
             table(("layer", "KL in nats"), rows),
         )
+
+
+def _of_standard_normal(view: View, model: LatentModel) -> Iterator[Section]:
+    """Yield the KL of every latent dimension from a standard normal, not from the fitted prior."""
+    parts = kl_from_standard_normal(model, view.shown)
+    if parts is None or len(parts) < 2:
+        return
+    values, errors = parts.mean(0).tolist(), (parts.std(0) / len(parts) ** 0.5).tolist()
+    yield Section(
+        "dimensions",
+        "Latent dimensions",
+        "A dimension with a high KL carries much information about its example; one without "
+        "KL is not used. The KL is that from a standard normal: from the prior, which was fitted "
+        "to the codes after training, single dimensions have none. The lines are standard errors.",
+        svg(kl_per_dimension(values, errors), "The KL of each latent dimension"),
+    )
 
 
 def findings(view: View) -> Iterator[Section]:

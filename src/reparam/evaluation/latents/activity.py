@@ -5,13 +5,17 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.distributions import Normal
 from torch.nn import functional
 
 from reparam.batch import Batch
+from reparam.distributions.queries import base_distribution
+from reparam.divergence import kl
 from reparam.errors import OptionError, ShapeError
 from reparam.evaluation.figure import Figure
 from reparam.isolation import blocks, isolated
 from reparam.models.latent import LatentModel
+from reparam.priors import StandardNormal
 from reparam.utils.arguments import numbers
 from reparam.utils.equality import by_value
 
@@ -47,6 +51,41 @@ def encode_means(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor:
     with isolated(model) as device:
         parts = [model.encode(part.x, part.c) for part in blocks(batch, chunk, device)]
         return torch.cat([part.flatten(1).cpu() for part in parts])
+
+
+def kl_from_standard_normal(model: LatentModel, batch: Batch, chunk: int = 1024) -> Tensor | None:
+    r"""Return the KL of each latent dimension from a standard normal, whatever the prior is.
+
+    .. math:: \mathrm{KL}(q(z_j \mid x) \| \mathcal N(0, 1))
+
+    A mixture that was fitted after training has no KL of single dimensions.
+
+    Arguments:
+        model: The model, which computes where it is.
+        batch: The examples, and their condition if there is one, anywhere.
+        chunk: The number of examples that are computed at once.
+
+    Returns:
+        The KL in nats on the CPU, with shape (N, D); None for a posterior that does not factorize.
+
+    Example:
+        >>> from reparam import variants
+        >>> from reparam.spec import DataSpec
+        >>> model = variants.vae(DataSpec((1, 8, 8), "binary"), latent_dim=2).model
+        >>> kl_from_standard_normal(model, Batch(torch.zeros(5, 1, 8, 8))).shape
+        torch.Size([5, 2])
+    """
+    parts = []
+    with isolated(model) as device:
+        for part in blocks(batch, chunk, device):
+            q = model.posterior(part.x, part.c)
+            if not isinstance(base_distribution(q), Normal):
+                return None
+            found = kl(q, StandardNormal(q.event_shape[0]).to(device)()).per_dimension
+            if found is None:
+                return None
+            parts.append(found.cpu().double())
+    return torch.cat(parts)
 
 
 @numbers(correction=0)
