@@ -15,7 +15,7 @@ from reparam.distributions import GaussianMixture
 from reparam.errors import OptionError
 from reparam.priors.gate import Gate
 from reparam.priors.prior import Prior, as_prior
-from reparam.priors.standardized import Covariance, covariances, gaussian_of
+from reparam.priors.standardized import Covariance, Standardized, covariances, gaussian_of
 from reparam.utils.arguments import numbers
 
 if TYPE_CHECKING:
@@ -140,7 +140,23 @@ def fitted_by_em(codes: NDArray[np.float64], size: int, seed: int = 0) -> "Fitte
         ).fit(codes)
 
 
-def as_numbers(codes: Tensor) -> NDArray[np.float64]:
+def start_at_codes(prior: Standardized, codes: Tensor, seed: int = 0) -> None:
+    """Set a mixture of standardized codes to the one that fits codes by expectation maximization.
+
+    Another prior of standardized codes gets their mean and covariance alone.
+
+    Arguments:
+        prior: The prior, which changes.
+        codes: The codes, with shape (N, D).
+        seed: The seed of the clusters that the mixture starts at.
+    """
+    prior.set_moments(codes)
+    if isinstance(prior.prior, Mixture):
+        scaled = _array(prior.standardized(codes))
+        prior.prior.start_at(fitted_by_em(scaled, len(prior.prior.logits), seed))
+
+
+def _array(codes: Tensor) -> NDArray[np.float64]:
     """Return codes as an array in double precision."""
     return codes.double().cpu().numpy()
 
@@ -168,7 +184,8 @@ def best_mixture(
     """Return the mixture of standardized codes that fits held-out codes best.
 
     Standardized by their full covariance, components with diagonal covariances describe codes that
-    are correlated.
+    are correlated. Larger mixtures are not tried after two in a row that are worse than a smaller
+    one.
 
     Arguments:
         pairs: Codes to fit, with shape (N, D), and held-out ones, with shape (M, D); several pairs
@@ -185,35 +202,22 @@ def best_mixture(
     for kind in kinds:
         moments = [gaussian_of(seen, kind) for seen, _ in pairs]
         scaled = [
-            (as_numbers(gaussian.standardized(seen)), as_numbers(gaussian.standardized(held)))
+            (_array(gaussian.standardized(seen)), _array(gaussian.standardized(held)))
             for gaussian, (seen, held) in zip(moments, pairs, strict=True)
         ]
-        size, density = best_size(scaled, sizes, seed, seconds / len(kinds))
+        size, density = _best_size(scaled, sizes, seed, seconds / len(kinds))
         volume = np.mean([float(gaussian.log_volume) for gaussian in moments])
         found.append(BestMixture(kind, size, density - float(volume)))
     return max(found, key=lambda one: one.density)
 
 
-def best_size(
+def _best_size(
     pairs: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]],
     sizes: Sequence[int],
-    seed: int = 0,
-    seconds: float = inf,
+    seed: int,
+    seconds: float,
 ) -> tuple[int, float]:
-    """Return the number of components that fits held-out codes best, and their mean log density.
-
-    Larger mixtures are not tried after two in a row that are worse than a smaller one.
-
-    Arguments:
-        pairs: Codes to fit, with shape (N, D), and held-out ones, with shape (M, D); several pairs
-            for cross-validation.
-        sizes: The numbers of components, in increasing order; those above N are left out.
-        seed: The seed of the fits.
-        seconds: The time after which no larger mixture is tried.
-
-    Raises:
-        OptionError: Fewer codes than the least number of components.
-    """
+    """Return the best size for standardized codes, and the mean log density of held-out ones."""
     n = min(len(codes) for codes, _ in pairs)
     if n < sizes[0]:
         raise OptionError(

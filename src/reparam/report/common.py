@@ -9,7 +9,6 @@ from reparam.errors import DataError
 from reparam.evaluation.figure import formatted
 from reparam.evaluation.latents.activity import kl_from_standard_normal
 from reparam.evaluation.metric import quantities
-from reparam.models.latent import LatentModel
 from reparam.plots import kl_per_dimension, loss_curves
 from reparam.priors import Standardized
 from reparam.report.facts import facts
@@ -109,8 +108,17 @@ def dimensions(view: View) -> Iterator[Section]:
     if found is None:
         return
     values, errors = found.facts.kl_per_dimension, found.facts.kl_per_dimension_stderr
+    of_what = ""
+    # From a prior that was fitted to the codes, single dimensions have no KL.
     if not values and view.latent is not None and isinstance(view.latent.prior, Standardized):
-        yield from _of_standard_normal(view, view.latent)
+        parts = kl_from_standard_normal(view.latent, view.shown)
+        if parts is not None and len(parts) > 1:
+            values = tuple(parts.mean(0).tolist())
+            errors = tuple((parts.std(0) / len(parts) ** 0.5).tolist())
+            of_what = (
+                " The KL is that from a standard normal: from the prior, which was fitted to the "
+                "codes after training, single dimensions have none."
+            )
     if values:
         some = [0.0 if v is None else v for v in values]
         bars = None if errors is None else [0.0 if e is None else e for e in errors]
@@ -118,7 +126,7 @@ def dimensions(view: View) -> Iterator[Section]:
             "dimensions",
             "Latent dimensions",
             "A dimension with a high KL carries much information about its example; one without "
-            "KL is not used. The lines are standard errors.",
+            f"KL is not used.{of_what} The lines are standard errors.",
             svg(kl_per_dimension(some, bars), "The KL of each latent dimension"),
         )
     layers = found.facts.kl_groups
@@ -132,22 +140,6 @@ def dimensions(view: View) -> Iterator[Section]:
             "the prior gives it.",
             table(("layer", "KL in nats"), rows),
         )
-
-
-def _of_standard_normal(view: View, model: LatentModel) -> Iterator[Section]:
-    """Yield the KL of every latent dimension from a standard normal, not from the fitted prior."""
-    parts = kl_from_standard_normal(model, view.shown)
-    if parts is None or len(parts) < 2:
-        return
-    values, errors = parts.mean(0).tolist(), (parts.std(0) / len(parts) ** 0.5).tolist()
-    yield Section(
-        "dimensions",
-        "Latent dimensions",
-        "A dimension with a high KL carries much information about its example; one without "
-        "KL is not used. The KL is that from a standard normal: from the prior, which was fitted "
-        "to the codes after training, single dimensions have none. The lines are standard errors.",
-        svg(kl_per_dimension(values, errors), "The KL of each latent dimension"),
-    )
 
 
 def findings(view: View) -> Iterator[Section]:

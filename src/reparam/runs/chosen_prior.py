@@ -27,8 +27,8 @@ from reparam.isolation import isolated
 from reparam.models.latent import LatentModel
 from reparam.objectives import ELBO
 from reparam.objectives.recipe import Recipe
-from reparam.priors import Mixture, Standardized, StandardNormal
-from reparam.priors.mixture import as_numbers, best_mixture, fitted_by_em
+from reparam.priors import Standardized, StandardNormal
+from reparam.priors.mixture import best_mixture, start_at_codes
 from reparam.training.options import TrainingOptions
 from reparam.training.runtime import Runtime
 from reparam.variants.fitted_prior import FittedPrior, with_fitted_prior
@@ -143,15 +143,13 @@ def choose_prior(
     gain = best.density - float(normal)
     if gain < (GAIN_OF_TABLE if source.spec.is_table else GAIN):
         return None
-    n_latents, all_codes = codes.shape[-1], codes.flatten(0, 1)
+    n_latents = codes.shape[-1]
     options = {"n_components": best.size, "weights_context": 0}
     fitted = FittedPrior("mixture", n_latents, options, seed, covariance=best.covariance)
     like = next(model.parameters(), torch.empty(0))
     with_fitted_prior(model, source.spec, fitted)
     prior = cast(Standardized, model.prior).double()
-    prior.set_moments(all_codes)
-    scaled = as_numbers(prior.standardized(all_codes))
-    cast(Mixture, prior.prior).start_at(fitted_by_em(scaled, best.size, seed))
+    start_at_codes(prior, codes.flatten(0, 1), seed)
     prior.to(like)
     return ChosenPrior(fitted, gain)
 

@@ -28,8 +28,8 @@ from reparam.errors import OptionError, SupportError, unknown
 from reparam.models.latent import LatentModel, as_latent
 from reparam.objectives import FlowMatching, PriorLikelihood
 from reparam.objectives.recipe import Recipe
-from reparam.priors import Mixture, Prior, Standardized
-from reparam.priors.mixture import as_numbers, best_mixture, fitted_by_em
+from reparam.priors import Prior, Standardized
+from reparam.priors.mixture import best_mixture, start_at_codes
 from reparam.priors.standardized import Covariance, best_covariance
 from reparam.spec import DataSpec
 from reparam.training.length import Length, seconds_of
@@ -235,10 +235,7 @@ def refit(
         holder, name, _ = place_of(found)
         prior = cast(Prior, holder.get_submodule(name).to(device, weights_type(model)))
         if isinstance(prior, Standardized):
-            prior.set_moments(first.x)
-            if isinstance(prior.prior, Mixture):
-                scaled = as_numbers(prior.standardized(first.x))
-                prior.prior.start_at(fitted_by_em(scaled, n, seed))
+            start_at_codes(prior, first.x, seed)
         else:
             start_prior(found, next(iter(training_batches(rest, n, device=device).epoch(0))))
         if seconds is not None:
