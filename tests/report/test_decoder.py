@@ -58,6 +58,8 @@ CASES: dict[str, Callable[[], rp.Run]] = {
     "hierarchy": lambda: of("hierarchical-vae", digits(), latent_dims=(8, 4)),
     "ladder": lambda: of("ladder-vae", digits(), latent_dims=(8, 4)),
     "maps": lambda: of("conv-ladder-vae", images(13), channels=8),
+    "maps given classes": lambda: of("conv-ladder-vae", digits().conditioned("label"), channels=8),
+    "codes given classes": lambda: of("vq-vae", digits().conditioned("label")),
     "classes": lambda: of("cvae", digits().conditioned("label")),
     "covariates": lambda: of("cvae", covariate_data()),
     "labels inferred": lambda: of("ss-vae", digits(), latent_dim=4),

@@ -68,7 +68,7 @@ def network_steps(network: nn.Module, n_latents: int, n_context: int) -> Step | 
             return _perceptron(network)
         case ConvDecoder():
             return _convolutions(network, n_context)
-        case Pyramid() if not network.context:
+        case Pyramid():
             return _pyramid(network)
         case TakeLast():
             first = range(n_latents - network.n, n_latents + n_context)
@@ -90,40 +90,47 @@ def _perceptron(network: MLP) -> Step | None:
 
 
 def _convolutions(network: ConvDecoder, n_context: int) -> Step | None:
-    spatial = network.n_places > 1
-    if spatial and n_context:
-        return None  # the condition would have to be repeated at every place
     size: Size = (network.out_shape[-2], network.out_shape[-1])
     for layer in network.layers:
         if isinstance(layer, nn.ConvTranspose2d):
             size = -(-size[0] // 2), -(-size[1] // 2)
     first: list[Step] = []
-    if spatial:
-        first = [_channels_first(network.n_places, network.in_features // network.n_places)]
+    if network.n_places > 1:
+        n_channels = network.in_features // network.n_places
+        first = [_channels_first(network.n_places, n_channels, n_context)]
     # The order of a vector at several places is that of the first step.
     dense = _steps((one for one in network.dense if not isinstance(one, ChannelsFirst)), size)
     rest = _steps(network.layers, size)
     return None if dense is None or rest is None else sequence(*first, *dense, *rest)
 
 
-def _channels_first(n_places: int, n_channels: int) -> Step:
-    """Return the step from a vector stored place by place to one stored channel by channel."""
-    order = torch.arange(n_places * n_channels).reshape(n_places, n_channels)
-    return pick(order.T.flatten().tolist())
+def _channels_first(n_places: int, n_channels: int, n_context: int = 0) -> Step:
+    """Return the step from a vector stored place by place to one stored channel by channel.
+
+    A condition behind the vector becomes further channels, which are constant.
+    """
+    order = torch.arange(n_places * n_channels).reshape(n_places, n_channels).T
+    constant = torch.arange(n_context)[:, None] + order.numel()
+    return pick(torch.cat([order, constant.expand(-1, n_places)]).flatten().tolist())
 
 
 def _pyramid(network: Pyramid) -> Step | None:
     parts: list[Step] = []
+    sizes, n_context = [*network.sizes], network.context
+    n_latents, n_first = sum(sizes), sizes[0]
+    sizes[0] += n_context
+    # The condition, which is last, goes with the top part.
+    order = [*range(n_first), *range(n_latents, n_latents + n_context), *range(n_first, n_latents)]
     for i, (channels, *side) in enumerate(network.shapes):
         small: Size = (side[0], side[1])
         join = _steps([network.join[i]], small)
         rest = _steps([*_inside(network.refine[i]), *_inside(network.grow[i])], small)
         if join is None or rest is None:
             return None
-        sizes = {"size": [2 * n for n in small], "outSize": list(network.sides[i + 1])}
-        order = _channels_first(small[0] * small[1], channels)
-        parts += [sequence(order, *join), sequence(*rest, Step("crop", sizes))]
-    return Step("pyramid", {"sizes": network.sizes}, inner=tuple(parts))
+        cut = {"size": [2 * n for n in small], "outSize": list(network.sides[i + 1])}
+        first = _channels_first(small[0] * small[1], channels, 0 if i else n_context)
+        parts += [sequence(first, *join), sequence(*rest, Step("crop", cut))]
+    return sequence(pick(order), Step("pyramid", {"sizes": sizes}, inner=tuple(parts)))
 
 
 def _inside(module: nn.Module) -> Iterable[nn.Module]:
