@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -185,7 +186,8 @@ class TestFit:
 
 class TestCommandLine:
     def test_auto_is_a_value_of_options_that_stay_numbers(self, tmp_path: Path) -> None:
-        options = "--hidden 8 --steps 10 --pictures-every 0"
+        np.save(tmp_path / "x.npy", plane(60))
+        options = f"--data {tmp_path}/x.npy --hidden 8 --steps 10 --pictures-every 0"
         said = reparam("train vae --latent-dim auto", options, "--out", tmp_path / "a")
         assert "--latent-dim 8: log p(x) =" in said.err
         stored = yaml.safe_load((tmp_path / "a" / "config.yaml").read_text())
@@ -193,7 +195,9 @@ class TestCommandLine:
         reparam("train vae --config", tmp_path / "a" / "config.yaml", "--out", tmp_path / "b")
         assert same(rp.load(tmp_path / "a"), rp.load(tmp_path / "b"))
         # In a file of options, too.
-        (tmp_path / "c.yaml").write_text("latent_dim: auto\nhidden: [8]\nsteps: 10\n")
+        (tmp_path / "c.yaml").write_text(
+            f"data: {tmp_path}/x.npy\nlatent_dim: auto\nhidden: [8]\nsteps: 10\n"
+        )
         reparam("train vae --config", tmp_path / "c.yaml", "--out", tmp_path / "c")
         assert same(rp.load(tmp_path / "a"), rp.load(tmp_path / "c"))
         assert "is no whole number" in reparam("train vae --latent-dim many", code=2).err
