@@ -12,6 +12,7 @@ import torch
 import reparam as rp
 from reparam.families import DiscretizedLogisticMixture
 from reparam.report.decoder import MOST_WEIGHTS, plain_decoder
+from reparam.report.steps import Step
 from reparam.spec import DataSpec
 from tests.report.kinds import (
     QUICK,
@@ -81,62 +82,43 @@ def codes_of(run: rp.Run) -> tuple[torch.Tensor, torch.Tensor | None]:
     return z + noise, batch.c
 
 
-@pytest.fixture(scope="module")
-def computed(_browser: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Any]]:
-    """The values of every case by torch and by the script, in one browser."""
-    expected, given = {}, {}
-    for name, make in CASES.items():
-        run = make()
-        z, c = codes_of(run)
-        step = plain_decoder(run.latent_model, z.shape[-1], run.spec.context)
-        if step is None:
-            continue
-        if name == "sphere":
-            z = z / z.norm(dim=-1, keepdim=True)
-        expected[name] = run.decode(z, c).flatten(1).double().numpy()
-        inputs = z if c is None else torch.cat([z, c], -1)
-        given[name] = {"decoder": step.to_dict(), "inputs": inputs.tolist()}
-    page = tmp_path_factory.mktemp("decoder") / "page.html"
-    text = (
-        f"<script>{decoder_script()}\nconst found = {{}};\n"
-        f"for (const [name, one] of Object.entries({json.dumps(given)})) {{\n"
-        "  const decode = makeStep(one.decoder);\n"
-        "  found[name] = one.inputs.map((z) => Array.from(decode(Float32Array.from(z))));\n"
-        "}</script>"
+def script_of(step: Step, inputs: torch.Tensor) -> str:
+    """Return a script that computes a decoder at several places, as ``found``."""
+    given = json.dumps({"decoder": step.to_dict(), "inputs": inputs.tolist()})
+    return (
+        f"<script>{decoder_script()}\nconst given = {given};\n"
+        "const decode = makeStep(given.decoder);\n"
+        "const found = given.inputs.map((z) => Array.from(decode(Float32Array.from(z))));</script>"
     )
-    page.write_text(text, encoding="utf-8")
-    _browser.get(page.as_uri())
-    found = _browser.execute_script("return found")
-    return {name: (expected[name], np.array(found[name])) for name in expected}
+
+
+def check(case: str, browser: Any, folder: Path) -> None:
+    """Compare the values of a case by torch with those by the script."""
+    run = CASES[case]()
+    z, c = codes_of(run)
+    step = plain_decoder(run.latent_model, z.shape[-1], run.spec.context)
+    assert step is not None
+    if case == "sphere":
+        z = z / z.norm(dim=-1, keepdim=True)
+    page = folder / "page.html"
+    page.write_text(script_of(step, z if c is None else torch.cat([z, c], -1)), encoding="utf-8")
+    browser.get(page.as_uri())
+    found = np.array(browser.execute_script("return found"))
+    # Of quantities and counts the error is relative to their size.
+    expected = run.decode(z, c).flatten(1).double().numpy()
+    assert found == pytest.approx(expected, abs=0.01, rel=0.01)
 
 
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_the_script_computes_what_torch_does(
-    case: str, computed: dict[str, tuple[Any, Any]]
-) -> None:
-    expected, found = computed[case]
-    # Of quantities and counts the error is relative to their size.
-    assert found == pytest.approx(expected, abs=0.01, rel=0.01)
+def test_the_script_computes_what_torch_does(case: str, _browser: Any, tmp_path: Path) -> None:
+    check(case, _browser, tmp_path)
 
 
 @needs_browser
-def test_the_pixels_of_convolutions_are_those_of_torch(driver: Any, tmp_path: Path) -> None:
-    run = CASES["convolutions of 8"]()
-    z, _ = codes_of(run)
-    step = plain_decoder(run.latent_model, z.shape[-1])
-    assert step is not None
-    page = tmp_path / "page.html"
-    given = json.dumps({"decoder": step.to_dict(), "z": z.tolist()})
-    page.write_text(
-        f"<script>{decoder_script()}\nconst given = {given};\n"
-        "const found = given.z.map((z) => Array.from(makeStep(given.decoder)(z)));</script>",
-        encoding="utf-8",
-    )
-    driver.get(page.as_uri())
-    found = np.array(driver.execute_script("return found"))
-    assert np.abs(found - run.decode(z).flatten(1).double().numpy()).max() < 0.01
+def test_the_pixels_of_convolutions_are_those_of_torch(_browser: Any, tmp_path: Path) -> None:
+    check("convolutions of 8", _browser, tmp_path)
 
 
 def test_a_large_decoder_does_not_travel() -> None:

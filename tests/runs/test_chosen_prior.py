@@ -18,6 +18,8 @@ from tests.support import Function, normal
 
 NOISE = 0.5
 
+N_STEPS = 10_000
+
 
 def passing(dim: int) -> LatentModel:
     """Return a model with q(z | x) = N(x, NOISE²), whose aggregate posterior is x, blurred."""
@@ -40,7 +42,7 @@ def test_two_clusters_become_two_components(n: int) -> None:
     torch.manual_seed(0)
     x = mixture(0.3).sample((n,))
     model = passing(2)
-    found = choose_prior(model, rp.data.from_arrays(x), seed=0)
+    found = choose_prior(model, rp.data.from_arrays(x), seed=0, n_steps=N_STEPS)
     assert found is not None
     assert found.fitted.options["n_components"] == 2
     z, blurred = Normal(x, NOISE).sample((50,)).flatten(0, 1), mixture((0.3**2 + NOISE**2) ** 0.5)
@@ -51,11 +53,19 @@ def test_two_clusters_become_two_components(n: int) -> None:
     assert found.gain == pytest.approx(best, abs=0.15)
 
 
+def test_a_short_run_has_few_components() -> None:
+    torch.manual_seed(0)
+    x = mixture(0.3).sample((300,))
+    found = choose_prior(passing(2), rp.data.from_arrays(x), seed=0, n_steps=19)
+    assert found is not None
+    assert found.fitted.options["n_components"] == 1
+
+
 def test_codes_of_a_standard_normal_keep_it() -> None:
     torch.manual_seed(0)
     x = torch.randn(2000, 3) * (1 - NOISE**2) ** 0.5
     model = passing(3)
-    assert choose_prior(model, rp.data.from_arrays(x), seed=0) is None
+    assert choose_prior(model, rp.data.from_arrays(x), seed=0, n_steps=N_STEPS) is None
     assert isinstance(model.prior, StandardNormal)
 
 
@@ -74,7 +84,7 @@ def test_images_keep_the_standard_normal_for_less_than_a_nat(noise: float, is_ch
         Function(lambda z, c=None: normal(z.unflatten(-1, (1, 1, 2)), noise)),
         StandardNormal(2),
     )
-    found = choose_prior(model, rp.data.from_arrays(x), seed=0)
+    found = choose_prior(model, rp.data.from_arrays(x), seed=0, n_steps=N_STEPS)
     assert (found is not None) == is_chosen
     # log N(x; 0, I) of one cluster, and the density of the mixture, to which both contribute.
     parts = MixtureSameFamily(
@@ -91,7 +101,7 @@ def test_correlated_codes_are_one_gaussian() -> None:
     torch.manual_seed(0)
     x = torch.randn(3000, 3) @ torch.tensor([[1.0, 0.9, 0.0], [0.0, 0.4, 0.0], [0.0, 0.0, 1.0]])
     model = passing(3)
-    found = choose_prior(model, rp.data.from_arrays(x), seed=0, budget=60.0)
+    found = choose_prior(model, rp.data.from_arrays(x), seed=0, n_steps=N_STEPS, budget=60.0)
     assert found is not None
     assert found.fitted.covariance == "full"
     assert found.fitted.options["n_components"] == 1
@@ -117,7 +127,7 @@ def test_a_description_without_a_covariance_is_of_an_older_run(covariance: str |
 
 def test_too_few_rows_keep_the_standard_normal() -> None:
     x = mixture(0.3).sample((20,))
-    assert choose_prior(passing(2), rp.data.from_arrays(x), seed=0) is None
+    assert choose_prior(passing(2), rp.data.from_arrays(x), seed=0, n_steps=N_STEPS) is None
 
 
 def clustered() -> Tensor:

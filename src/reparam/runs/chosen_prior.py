@@ -63,6 +63,10 @@ of each."""
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 """The numbers of components."""
 
+STEPS_PER_COMPONENT = 10
+"""The number of training steps for each component: fits of large mixtures to the codes of a short
+run would take longer than the run."""
+
 _CHUNK = 500
 
 
@@ -117,7 +121,7 @@ def import_mixtures() -> None:
 
 
 def choose_prior(
-    model: LatentModel, source: Dataset, seed: int, budget: float = inf
+    model: LatentModel, source: Dataset, seed: int, n_steps: int, budget: float = inf
 ) -> ChosenPrior | None:
     """Give a model a mixture as its prior, where that gains enough; else return None.
 
@@ -125,6 +129,7 @@ def choose_prior(
         model: The trained model, whose prior is a standard normal.
         source: Its data.
         seed: The seed of all draws.
+        n_steps: The number of steps that the model was trained for.
         budget: The seconds of the run, of which ``seconds_of_prior`` are used.
     """
     has_held = "validation" in source.splits
@@ -137,7 +142,8 @@ def choose_prior(
     n_held = max(_CHUNK, round(HELD_SHARE * n))
     held = codes_of(model, source.some(split, n_held, seed), seed) if has_held else None
     pairs = list(_pairs(codes, held, seed))
-    best = best_mixture(pairs, SIZES, seed, OF_EM * seconds)
+    sizes = [size for size in SIZES if size <= max(1, n_steps // STEPS_PER_COMPONENT)]
+    best = best_mixture(pairs, sizes, seed, OF_EM * seconds)
     standard = StandardNormal(codes.shape[-1])()
     normal = np.mean([float(standard.log_prob(held).mean()) for _, held in pairs])
     gain = best.density - float(normal)
@@ -155,7 +161,12 @@ def choose_prior(
 
 
 def choose_prior_together(
-    model: LatentModel, source: Dataset, runtime: Runtime, seed: int, budget: float = inf
+    model: LatentModel,
+    source: Dataset,
+    runtime: Runtime,
+    seed: int,
+    n_steps: int,
+    budget: float = inf,
 ) -> ChosenPrior | None:
     """Give the model of each process the prior that the first one chooses: see ``choose_prior``.
 
@@ -166,9 +177,10 @@ def choose_prior_together(
         source: Its data.
         runtime: This process among those of the run.
         seed: The seed of all draws.
+        n_steps: The number of steps that the model was trained for.
         budget: The seconds of the run.
     """
-    chosen = choose_prior(model, source, seed, budget) if runtime.rank == 0 else None
+    chosen = choose_prior(model, source, seed, n_steps, budget) if runtime.rank == 0 else None
     chosen = runtime.first(chosen)
     if chosen is not None:
         if runtime.rank:

@@ -473,6 +473,7 @@ def fit(
                 cast(Dataset, source),
                 runtime,
                 seed,
+                trainer.progress.step,
                 inf if options.budget is None else seconds_of(options.budget),
             )
         if prior is not None:
