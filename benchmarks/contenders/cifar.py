@@ -2,8 +2,8 @@
 
     python cifar.py --data-dir DIR --epochs 2 --loader memory
 
-The network of ``reparam train conv-vae --latent-dim 64 --likelihood gaussian-shared``: the tests
-compare the numbers of its weights. Adam at 1e-3, batches of 128, float32.
+The network of ``reparam train conv-vae --latent-dim 64 --likelihood gaussian-shared --no-skip``:
+the tests compare the numbers of its weights. Adam at 1e-3, batches of 128, float32.
 """
 
 import time

@@ -31,7 +31,7 @@ def make_recipe(spec: rp.DataSpec) -> rp.Recipe:
     """Return the model for gray digits, or for color photographs."""
     if spec.shape[0] == 1:
         return rp.variants.vae(spec, latent_dim=20, likelihood="cross-entropy")
-    return rp.variants.conv_vae(spec, latent_dim=64, likelihood="gaussian-shared")
+    return rp.variants.conv_vae(spec, latent_dim=64, likelihood="gaussian-shared", skip=False)
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ ALL = [
     VAEImputer(n_samples=20, steps=20),
     VAECluster(2, steps=20),
     VAESampler(prior=None, steps=20),
-    VAEClassifier(hidden=(32,), steps=60, lr=0.01),
+    VAEClassifier(hidden=(32,), steps=30, lr=0.02),
 ]
 
 NOT_CHECKED = {

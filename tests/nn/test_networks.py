@@ -85,6 +85,18 @@ def test_condition_joins_a_convolution_as_constant_planes() -> None:
     torch.testing.assert_close(encoder(x, c), expected.flatten(1))
 
 
+def test_features_of_convolutions_can_contain_the_pixels() -> None:
+    networks = [ConvEncoder((2, 7, 8), (3,), context=2, skip=skip) for skip in (False, True)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    x, c = torch.randn(4, 5, 2, 7, 8), torch.randn(5, 2)
+    features, both = (network(x, c) for network in networks)
+    assert networks[1].out_shape == (features.shape[-1] + 2 * 7 * 8,)
+    pixels = x.reshape(4, 5, -1) * 10 / (2 * 7 * 8) ** 0.5
+    torch.testing.assert_close(both, torch.cat([features, pixels], -1))
+    with pytest.raises(OptionError, match="skip=True: maps"):
+        ConvEncoder((2, 7, 8), (3,), spatial=True, skip=True)
+
+
 def test_condition_is_concatenated_to_the_features() -> None:
     f, c = torch.randn(2, 3, 4), torch.randn(3, 5)
     found = concatenate(f, c, 5)

@@ -112,13 +112,13 @@ def check(case: str, browser: Any, folder: Path) -> None:
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_the_script_computes_what_torch_does(case: str, _browser: Any, tmp_path: Path) -> None:
-    check(case, _browser, tmp_path)
+def test_the_script_computes_what_torch_does(case: str, driver: Any, tmp_path: Path) -> None:
+    check(case, driver, tmp_path)
 
 
 @needs_browser
-def test_the_pixels_of_convolutions_are_those_of_torch(_browser: Any, tmp_path: Path) -> None:
-    check("convolutions of 8", _browser, tmp_path)
+def test_the_pixels_of_convolutions_are_those_of_torch(driver: Any, tmp_path: Path) -> None:
+    check("convolutions of 8", driver, tmp_path)
 
 
 def test_a_large_decoder_does_not_travel() -> None:

@@ -2,7 +2,7 @@ r"""Convolutional networks: from an image to features and back, and those of a h
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import prod
+from math import prod, sqrt
 from typing import Literal, get_args
 
 import torch
@@ -18,12 +18,18 @@ from reparam.utils.arguments import numbers
 Norm = Literal["batch"]
 """The normalization of feature maps."""
 
+LENGTH = 10.0
+"""The length of a vector of pixels that are all 1, as features of an encoder."""
+
 
 @numbers(channels=1, kernel_size=1, padding=0, context=0)
 class ConvEncoder(nn.Module):
-    """Strided convolutions from an image to flat features, or to small feature maps.
+    r"""Strided convolutions from an image to flat features, or to small feature maps.
 
-    Each layer has stride 2 and halves the image: without padding 28 -> 13 -> 6.
+    Each layer has stride 2 and halves the image: without padding 28 -> 13 -> 6. With ``skip``, the
+    features are :math:`[h_L, 10 x / \sqrt{D}]` for an image of D values: a linear layer after the
+    network gets the pixels too, at a scale at which one step of an optimizer changes its output
+    little, however large the image is.
 
     Arguments:
         in_shape: The shape of the image, (channels, height, width).
@@ -34,15 +40,18 @@ class ConvEncoder(nn.Module):
         activation: The nonlinearity after every layer.
         norm: ``batch`` for batch normalization before every nonlinearity; None for none.
         spatial: Whether the features are maps, with shape (F, h, w), instead of flat.
+        skip: Whether flat features contain the pixels.
 
     Raises:
         OptionError: An image that the layers shrink to nothing, or without three axes; a size below
-            one; an unknown normalization.
+            one; an unknown normalization; maps that should contain the pixels.
         ShapeError: An input of another shape.
 
     Example:
         >>> ConvEncoder((1, 28, 28), (32, 64)).out_shape
         torch.Size([2304])
+        >>> ConvEncoder((1, 28, 28), (32, 64), skip=True).out_shape
+        torch.Size([3088])
     """
 
     def __init__(
@@ -56,8 +65,11 @@ class ConvEncoder(nn.Module):
         activation: str = "relu",
         norm: Norm | None = None,
         spatial: bool = False,
+        skip: bool = False,
     ) -> None:
         super().__init__()
+        if skip and spatial:
+            raise OptionError("skip=True: maps are smaller than the image; use spatial=False")
         self.in_shape = image_shape(in_shape)
         n_channels, *size = self.in_shape
         layers: list[nn.Module] = []
@@ -78,15 +90,20 @@ class ConvEncoder(nn.Module):
             )
         self.context = context
         self.layers = float32_where_narrow(nn.Sequential(*layers))
-        self.out_shape = torch.Size([n_in, *size] if spatial else [n_in * size[0] * size[1]])
+        self.skip_scale = LENGTH / sqrt(prod(self.in_shape)) if skip else 0.0
+        n_flat = n_in * prod(size) + skip * prod(self.in_shape)
+        self.out_shape = torch.Size([n_in, *size] if spatial else [n_flat])
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         r"""Return features, with shape (\*, *out_shape), of images x, with shape (\*, C, H, W)."""
         if x.shape[-3:] != self.in_shape:
             raise input_error(x, self.in_shape)
-        x = concatenate(x.movedim(-3, -1), c, self.context, n_axes=2).movedim(-1, -3)
-        features = self.layers(channels_last(x.flatten(0, -4) if x.dim() > 4 else x))
-        return features.reshape(*x.shape[:-3], *self.out_shape)
+        seen = concatenate(x.movedim(-3, -1), c, self.context, n_axes=2).movedim(-1, -3)
+        maps = self.layers(channels_last(seen.flatten(0, -4) if seen.dim() > 4 else seen))
+        if self.skip_scale:
+            pixels = self.skip_scale * x.flatten(-3)
+            return torch.cat([maps.reshape(*x.shape[:-3], -1), pixels], -1)
+        return maps.reshape(*x.shape[:-3], *self.out_shape)
 
 
 @numbers(in_features=1, channels=1, stem=1, kernel_size=1, context=0)

@@ -117,11 +117,12 @@ def convolutions(
     activation: str,
     norm: Norm | None,
     padding: int,
+    skip: bool,
 ) -> tuple[nn.Module, nn.Module]:
     """Create convolutional networks, the decoder's layers in reverse order."""
     shared: dict[str, Any] = {"context": spec.context, "activation": activation, "norm": norm}
     return (
-        ConvEncoder(spec.shape, channels, padding=padding, **shared),
+        ConvEncoder(spec.shape, channels, padding=padding, skip=skip, **shared),
         ConvDecoder(latent_dim, spec.shape[1:], channels[::-1], **shared),
     )
 
@@ -130,11 +131,12 @@ def convolutions(
 def conv_vae(
     spec: DataSpec,
     latent_dim: int = 20,
-    channels: Sequence[int] = (32, 64),
+    channels: Sequence[int] | None = None,
     likelihood: str | Family | None = None,
     activation: str = "relu",
     norm: Norm | None = None,
     padding: int = 0,
+    skip: bool = True,
 ) -> Specification:
     r"""The VAE with convolutional networks, for images.
 
@@ -153,20 +155,28 @@ def conv_vae(
     Arguments:
         spec: The shape and support of the data.
         latent_dim: The number of dimensions of z.
-        channels: The filters of the encoder's layers; the decoder has them in reverse order.
+        channels: The filters of the encoder's layers; the decoder has them in reverse order. None
+            for 32 and 64, after a layer of 16 for each time that a side of 32 pixels is doubled.
         likelihood: p(x | z) by name or as a family; None for the one that fits the support.
         activation: The nonlinearity.
         norm: batch for batch normalization before every nonlinearity.
         padding: The zeros around the maps of the encoder: with 1, 32 pixels become 16, 8, 4, 2;
             with 0 they become 15, 7, 3, 1.
+        skip: Whether the posterior also depends on the pixels by a linear layer, beside the
+            convolutions.
 
     Example:
         >>> conv_vae(DataSpec((3, 32, 32), "real"), latent_dim=2).model.sample(3).shape
         torch.Size([3, 3, 32, 32])
     """
-    networks = partial(
-        convolutions, channels=channels, activation=activation, norm=norm, padding=padding
-    )
+    options: dict[str, Any] = {
+        "channels": channels,
+        "activation": activation,
+        "norm": norm,
+        "padding": padding,
+        "skip": skip,
+    }
+    networks = partial(convolutions, **options)
     parts = Composition(networks=networks, latent_dim=latent_dim, likelihood=likelihood)
     return Specification(spec, parts)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from math import ceil, log2
 from typing import Any, TypedDict, Unpack
 
 from torch import nn
@@ -42,10 +43,30 @@ USUAL_LATENTS = 20
 """The latent dimensions of most variants; others choose a size of their own, such as a small one of
 which every dimension has a meaning."""
 
+FEW_PIXELS = 32
+"""The side of an image that two convolutions encode: see docs/defaults-images.md."""
+
 SMALL_IMAGE, ENTRIES_PER_LATENT, MOST_LATENTS = 1000, 24, 128
 """Images of more entries than the first number, as photographs of 32 × 32 pixels, have a latent
 dimension for every 24 entries, and up to 128, where the usual number is the default: see
 docs/defaults-images.md."""
+
+
+def filters_of(size: Sequence[int]) -> tuple[int, ...]:
+    """Return the default filters of a convolutional encoder, by the size of the image.
+
+    The smallest maps of a square image have sides of 8 or less. Large maps have few filters,
+    because the layers of the decoder that make them take most of the time.
+
+    Arguments:
+        size: The height and width.
+
+    Example:
+        >>> filters_of((28, 28)), filters_of((64, 48)), filters_of((128, 128))
+        ((32, 64), (16, 32, 64), (16, 16, 32, 64))
+    """
+    n_more = max(0, ceil(log2(min(size) / FEW_PIXELS)))
+    return (*[16] * n_more, 32, 64)
 
 
 def with_data_defaults(
@@ -70,6 +91,8 @@ def with_data_defaults(
         {'latent_dim': 128}
     """
     defaults = {**_NETWORKS[spec.is_table], "likelihood": default_likelihood(spec)}
+    if spec.is_image:
+        defaults["channels"] = filters_of(spec.shape[1:])
     found: dict[str, Any] = {
         k: defaults.get(k) if value is None else value for k, value in values.items()
     }
