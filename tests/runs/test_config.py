@@ -344,3 +344,9 @@ def test_an_older_configuration_gets_what_its_run_had(
     config = {"variant": "vae", "likelihood": None, **options}
     found = up_to_date({**config, "recorded": {"spec": TABLE, **recorded}})
     assert found | known == found
+
+
+def test_older_convolutions_had_no_linear_layer_beside_them() -> None:
+    found = up_to_date({"variant": "conv-vae", "channels": [32, 64], "likelihood": "gaussian"})
+    assert found["skip"] is False
+    assert "dropout" not in found

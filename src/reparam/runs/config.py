@@ -324,7 +324,8 @@ def _with_older_networks(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored configuration with the networks that it had before tables had their own."""
     found, known = dict(config), options_of(config["variant"])
     if "skip" in known and "skip" not in found:
-        found |= {"skip": False, "dropout": 0.0}
+        former = {"skip": False, "dropout": 0.0}
+        found |= {name: value for name, value in former.items() if name in known}
     if "likelihood" in known and found.get("likelihood") is None and "recorded" in found:
         found["likelihood"] = _former_likelihood(DataSpec.from_dict(found["recorded"]["spec"]))
     return found
