@@ -93,6 +93,11 @@ def test_features_of_convolutions_can_contain_the_pixels() -> None:
     assert networks[1].out_shape == (features.shape[-1] + 2 * 7 * 8,)
     pixels = x.reshape(4, 5, -1) * 10 / (2 * 7 * 8) ** 0.5
     torch.testing.assert_close(both, torch.cat([features, pixels], -1))
+    large = ConvEncoder((1, 130, 70), (1,), skip=True)
+    x = torch.randn(2, 3, 1, 130, 70)
+    means = x[..., :129, :69].unflatten(-2, (43, 3)).unflatten(-1, (23, 3)).mean((-3, -1))
+    scale = 10 / (43 * 23) ** 0.5
+    torch.testing.assert_close(large(x)[..., -43 * 23 :], scale * means.flatten(-3))
     with pytest.raises(OptionError, match="skip=True: maps"):
         ConvEncoder((2, 7, 8), (3,), spatial=True, skip=True)
 

@@ -18,8 +18,9 @@ from reparam.utils.arguments import numbers
 Norm = Literal["batch"]
 """The normalization of feature maps."""
 
-LENGTH = 10.0
-"""The length of a vector of pixels that are all 1, as features of an encoder."""
+LENGTH, LARGEST = 10.0, 64
+"""The length of a vector of pixels that are all 1, as features of an encoder, and the largest side
+of the image that they are of: larger images are averaged over squares."""
 
 
 @numbers(channels=1, kernel_size=1, padding=0, context=0)
@@ -29,7 +30,8 @@ class ConvEncoder(nn.Module):
     Each layer has stride 2 and halves the image: without padding 28 -> 13 -> 6. With ``skip``, the
     features are :math:`[h_L, 10 x / \sqrt{D}]` for an image of D values: a linear layer after the
     network gets the pixels too, at a scale at which one step of an optimizer changes its output
-    little, however large the image is.
+    little, however large the image is. An image with a side above 64 pixels is averaged over
+    squares for it.
 
     Arguments:
         in_shape: The shape of the image, (channels, height, width).
@@ -90,8 +92,10 @@ class ConvEncoder(nn.Module):
             )
         self.context = context
         self.layers = float32_where_narrow(nn.Sequential(*layers))
-        self.skip_scale = LENGTH / sqrt(prod(self.in_shape)) if skip else 0.0
-        n_flat = n_in * prod(size) + skip * prod(self.in_shape)
+        self.skip = skip
+        self.pool = -(-max(self.in_shape[1:]) // LARGEST)
+        self.n_pixels = n_channels * prod(max(1, side // self.pool) for side in self.in_shape[1:])
+        n_flat = n_in * prod(size) + skip * self.n_pixels
         self.out_shape = torch.Size([n_in, *size] if spatial else [n_flat])
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -100,10 +104,17 @@ class ConvEncoder(nn.Module):
             raise input_error(x, self.in_shape)
         seen = concatenate(x.movedim(-3, -1), c, self.context, n_axes=2).movedim(-1, -3)
         maps = self.layers(channels_last(seen.flatten(0, -4) if seen.dim() > 4 else seen))
-        if self.skip_scale:
-            pixels = self.skip_scale * x.flatten(-3)
-            return torch.cat([maps.reshape(*x.shape[:-3], -1), pixels], -1)
-        return maps.reshape(*x.shape[:-3], *self.out_shape)
+        if not self.skip:
+            return maps.reshape(*x.shape[:-3], *self.out_shape)
+        pixels = x if self.pool == 1 else self._averaged(x)
+        scaled = LENGTH / sqrt(self.n_pixels) * pixels.flatten(-3)
+        return torch.cat([maps.reshape(*x.shape[:-3], -1), scaled], -1)
+
+    def _averaged(self, x: Tensor) -> Tensor:
+        """Return images averaged over squares, as high or wide as the image where it is smaller."""
+        kernel = [min(self.pool, side) for side in self.in_shape[1:]]
+        small = nn.functional.avg_pool2d(x.reshape(-1, *self.in_shape), kernel)
+        return small.reshape(*x.shape[:-2], *small.shape[-2:])
 
 
 @numbers(in_features=1, channels=1, stem=1, kernel_size=1, context=0)

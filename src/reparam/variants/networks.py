@@ -43,8 +43,9 @@ USUAL_LATENTS = 20
 """The latent dimensions of most variants; others choose a size of their own, such as a small one of
 which every dimension has a meaning."""
 
-FEW_PIXELS = 32
-"""The side of an image that two convolutions encode: see docs/defaults-images.md."""
+TINY, FEW_PIXELS = 7, 32
+"""The least side of an image of which two convolutions leave anything, and the largest one of an
+image that they encode: see docs/defaults-images.md."""
 
 SMALL_IMAGE, ENTRIES_PER_LATENT, MOST_LATENTS = 1000, 24, 128
 """Images of more entries than the first number, as photographs of 32 × 32 pixels, have a latent
@@ -64,7 +65,11 @@ def filters_of(size: Sequence[int]) -> tuple[int, ...]:
     Example:
         >>> filters_of((28, 28)), filters_of((64, 48)), filters_of((128, 128))
         ((32, 64), (16, 32, 64), (16, 16, 32, 64))
+        >>> filters_of((5, 5))
+        (64,)
     """
+    if min(size) < TINY:
+        return (64,)
     n_more = max(0, ceil(log2(min(size) / FEW_PIXELS)))
     return (*[16] * n_more, 32, 64)
 
@@ -90,9 +95,11 @@ def with_data_defaults(
         >>> with_data_defaults({"latent_dim": 20}, (), DataSpec((3, 32, 32), "unit", levels=256))
         {'latent_dim': 128}
     """
-    defaults = {**_NETWORKS[spec.is_table], "likelihood": default_likelihood(spec)}
-    if spec.is_image:
-        defaults["channels"] = filters_of(spec.shape[1:])
+    defaults = {
+        **_NETWORKS[spec.is_table],
+        "likelihood": default_likelihood(spec),
+        "channels": filters_of(spec.shape[-2:]),
+    }
     found: dict[str, Any] = {
         k: defaults.get(k) if value is None else value for k, value in values.items()
     }
