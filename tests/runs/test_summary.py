@@ -71,7 +71,7 @@ class TestSummary:
             capsys, rp.variants.conv_vae, digits, steps=None, epochs=1, early_stopping=2
         )
         assert data == "data: 1,366 images of 1 × 8 × 8 numbers, 0 or 1; 71 images held out"
-        assert "channels 32 64 relu, bernoulli (values 0 or 1)" in model
+        assert "channels 32 64 relu with a linear skip, bernoulli (values 0 or 1)" in model
         assert "11 steps of 128 images (epochs=1)" in training
         assert "ends after 2 validations without a better ELBO" in training
 
