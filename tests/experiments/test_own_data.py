@@ -131,8 +131,8 @@ def test_iterative_imputers_find_what_other_columns_say(contender: str) -> None:
 
 def test_rows_of_other_imputers_have_the_version_of_scikit_learn() -> None:
     for case in protocols.imputation(Path(), 0):
-        wanted = {} if case.contender.startswith("VAEImputer") else {"scikit-learn": version("scikit-learn")}
-        assert case.versions() == wanted
+        is_ours = case.contender.startswith("VAEImputer")
+        assert case.versions() == ({} if is_ours else {"scikit-learn": version("scikit-learn")})
 
 
 def test_versions_are_those_that_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,8 +176,13 @@ class TestBudget:
         assert run.config["budget"] == "1.0s"
 
     def test_small_batches_are_preferred_where_large_ones_cost_in_proportion(self) -> None:
-        assert chosen_size({64: 1.0, 128: 2.1, 256: 4.2}) == 64
-        assert chosen_size({64: 1.0, 128: 1.0, 256: 1.0}) == 256
+        assert chosen_size({32: 0.9, 64: 1.0, 128: 2.1, 256: 4.2}, left=1e4) == 64
+        assert chosen_size({64: 1.0, 128: 1.0, 256: 1.0}, left=1e4) == 256
+        assert chosen_size({128: 1.0}, left=1.0) == 128
+
+    def test_batches_are_small_where_few_steps_fit(self) -> None:
+        step = {32: 1.0, 64: 1.5, 128: 2.5}
+        assert [chosen_size(step, left) for left in (3000, 2000, 1000, 10)] == [128, 64, 32, 32]
 
     def test_has_a_form(self) -> None:
         with pytest.raises(OptionError, match="budget='soon': must be a time such as '30s'"):
