@@ -181,8 +181,9 @@ class TestBudget:
         assert chosen_size({128: 1.0}, left=1.0) == 128
 
     def test_batches_are_small_where_few_steps_fit(self) -> None:
-        step = {32: 1.0, 64: 1.5, 128: 2.5}
-        assert [chosen_size(step, left) for left in (3000, 2000, 1000, 10)] == [128, 64, 32, 32]
+        step = {32: 1.0, 64: 1.9, 128: 3.7}
+        assert [chosen_size(step, left) for left in (4000, 2000, 1000, 10)] == [128, 64, 32, 32]
+        assert chosen_size({32: 1.0, 64: 1.1, 128: 1.3}, left=10) == 128  # fewer save no time
 
     def test_has_a_form(self) -> None:
         with pytest.raises(OptionError, match="budget='soon': must be a time such as '30s'"):
