@@ -19,8 +19,8 @@ Norm = Literal["batch"]
 """The normalization of feature maps."""
 
 LENGTH, LARGEST = 10.0, 64
-"""The length of a vector of pixels that are all 1, as features of an encoder, and the largest side
-of the image that they are of: larger images are averaged over squares."""
+"""Pixels as features of an encoder: the Euclidean length of an image whose values are all 1, and
+the largest side of an image that is not averaged over squares first."""
 
 
 @numbers(channels=1, kernel_size=1, padding=0, context=0)
@@ -93,8 +93,10 @@ class ConvEncoder(nn.Module):
         self.context = context
         self.layers = float32_where_narrow(nn.Sequential(*layers))
         self.skip = skip
-        self.pool = -(-max(self.in_shape[1:]) // LARGEST)
-        self.n_pixels = n_channels * prod(max(1, side // self.pool) for side in self.in_shape[1:])
+        pool = -(-max(self.in_shape[1:]) // LARGEST)
+        self.pool = [min(pool, side) for side in self.in_shape[1:]]
+        sides = zip(self.in_shape[1:], self.pool, strict=True)
+        self.n_pixels = n_channels * prod(side // each for side, each in sides)
         n_flat = n_in * prod(size) + skip * self.n_pixels
         self.out_shape = torch.Size([n_in, *size] if spatial else [n_flat])
 
@@ -106,15 +108,11 @@ class ConvEncoder(nn.Module):
         maps = self.layers(channels_last(seen.flatten(0, -4) if seen.dim() > 4 else seen))
         if not self.skip:
             return maps.reshape(*x.shape[:-3], *self.out_shape)
-        pixels = x if self.pool == 1 else self._averaged(x)
-        scaled = LENGTH / sqrt(self.n_pixels) * pixels.flatten(-3)
+        pixels = x
+        if max(self.pool) > 1:
+            pixels = nn.functional.avg_pool2d(x.reshape(-1, *self.in_shape), self.pool)
+        scaled = LENGTH / sqrt(self.n_pixels) * pixels.reshape(*x.shape[:-3], self.n_pixels)
         return torch.cat([maps.reshape(*x.shape[:-3], -1), scaled], -1)
-
-    def _averaged(self, x: Tensor) -> Tensor:
-        """Return images averaged over squares, as high or wide as the image where it is smaller."""
-        kernel = [min(self.pool, side) for side in self.in_shape[1:]]
-        small = nn.functional.avg_pool2d(x.reshape(-1, *self.in_shape), kernel)
-        return small.reshape(*x.shape[:-2], *small.shape[-2:])
 
 
 @numbers(in_features=1, channels=1, stem=1, kernel_size=1, context=0)
